@@ -1,0 +1,126 @@
+"""The provider's envelope: bytes to entries, and the hash that tells two answers apart."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from pydantic_core import from_json
+
+from oddins_pipeline.errors import MalformedAnswerError
+
+Entry = Any
+"""One element of `response`, as parsed: trusted by nobody before the models have seen it."""
+
+
+@dataclass(frozen=True)
+class Envelope:
+    """A parsed body. `errors` is empty on success; `entries` is `response`."""
+
+    errors: dict[str, str]
+    results: object
+    pages: object
+    entries: list[Entry]
+
+
+def parse_body(body: bytes) -> Any:
+    """JSON to plain values. Raises MalformedAnswerError.
+
+    The compiled parser first; it rejects lone surrogates, which PROVIDER.md wants quarantined
+    and not refused, so the standard library has a second look.
+    """
+    try:
+        return from_json(body, allow_inf_nan=False, cache_strings="keys")
+    except ValueError:
+        pass
+    try:
+        return json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
+    except UnicodeDecodeError:
+        raise MalformedAnswerError("the answer is not UTF-8") from None
+    except RecursionError:
+        raise MalformedAnswerError("the answer is nested too deeply") from None
+    except ValueError:
+        raise MalformedAnswerError("the answer is not valid JSON") from None
+
+
+def _no_constant(name: str) -> float:
+    raise ValueError(name)
+
+
+def errors_of(value: Any) -> dict[str, str]:
+    """The envelope's `errors` in one form: key (lower case) to text; empty when there are none."""
+    errors = value.get("errors") if isinstance(value, dict) else None
+    if not errors:
+        return {}
+    if isinstance(errors, str):
+        return {"error": errors}
+    found: dict[str, str] = {}
+    for item in errors if isinstance(errors, list) else [errors]:
+        if isinstance(item, dict):
+            found.update({str(key).lower(): _text(text) for key, text in item.items()})
+        else:
+            found["error"] = _text(item)
+    return found
+
+
+def _text(value: Any) -> str:
+    return value if isinstance(value, str) else json.dumps(value, default=str)[:500]
+
+
+def entries_of(value: Any) -> list[Entry]:
+    """`response` of a good envelope. Raises MalformedAnswerError naming what is wrong."""
+    if not isinstance(value, dict) or "response" not in value:
+        raise MalformedAnswerError("the answer has no envelope")
+    if errors_of(value):
+        raise MalformedAnswerError("the answer carries errors")
+    entries = value["response"]
+    if not isinstance(entries, list):
+        raise MalformedAnswerError("the answer's `response` is not a list")
+    results = value.get("results")
+    if type(results) is not int or results != len(entries):
+        raise MalformedAnswerError(
+            f"the answer says results={_short(results)} and holds {len(entries)} rows"
+        )
+    paging = value.get("paging")
+    total = paging.get("total") if isinstance(paging, dict) else None
+    if type(total) is not int or total != 1:
+        raise MalformedAnswerError(f"the answer has {_short(total)} pages instead of 1")
+    return entries
+
+
+def _short(value: Any) -> str:
+    return repr(value)[:40]
+
+
+def canonical_json(value: Any) -> str:
+    """One text for equal values: sorted keys, no spaces, ASCII."""
+    return _encode(value)
+
+
+_encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).encode
+
+
+def canonical_hash(entries: list[Entry]) -> str:
+    """SHA-256 (hex) of the entries, whatever the order of leagues, of seasons and of keys.
+
+    Raises MalformedAnswerError when an unknown field is nested beyond what can be compared.
+    """
+    try:
+        texts = sorted(_canonical_entry(entry) for entry in entries)
+    except (RecursionError, ValueError):
+        raise MalformedAnswerError("the answer is nested too deeply") from None
+    digest = hashlib.sha256()
+    for text in texts:
+        digest.update(text.encode("ascii"))
+        digest.update(b"\n")
+    return digest.hexdigest()
+
+
+def _canonical_entry(entry: Entry) -> str:
+    seasons = entry.get("seasons") if isinstance(entry, dict) else None
+    if not isinstance(seasons, list):
+        return _encode(entry)
+    rest = {key: value for key, value in entry.items() if key != "seasons"}
+    return _encode(rest) + "".join(sorted(map(_encode, seasons)))

@@ -1,0 +1,250 @@
+"""Entries to rows by PROVIDER.md's rules: pure, deterministic, independent of element order."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from datetime import date
+from functools import lru_cache
+from typing import Any
+
+from pydantic import ValidationError
+
+from oddins_pipeline.catalog.answer import Entry, canonical_json
+from oddins_pipeline.catalog.models import (
+    Head,
+    Season,
+    unknown_fields,
+    unknown_season_fields,
+    validate_head,
+    validate_season,
+)
+from oddins_pipeline.catalog.rows import Anomaly, Batch, CountryRow, LeagueRow, SeasonRow
+from oddins_pipeline.catalog.text import canonical_media_url, clean_name, clean_optional
+
+NORMALISER = 1
+"""Version of these rules: with another one, an answer that is known is published again."""
+
+
+def normalise(entries: list[Entry]) -> Batch:
+    """Turns the entries of one answer into sorted, duplicate-free rows.
+
+    What cannot be a row is quarantined, never raised: see `Batch`.
+    """
+    return _Normaliser().run(entries)
+
+
+class _Normaliser:
+    """Collects rows and findings while it walks over the entries of one answer."""
+
+    def __init__(self) -> None:
+        self.leagues: dict[int, tuple[LeagueRow, Entry]] = {}
+        self.countries: dict[str, set[CountryRow]] = defaultdict(set)
+        self.seasons: dict[tuple[int, int], tuple[SeasonRow, Entry]] = {}
+        self.dropped: dict[tuple[int, int], list[SeasonRow]] = defaultdict(list)
+        self.repeated: dict[int, int] = defaultdict(int)
+        self.anomalies: list[Anomaly] = []
+        self.unknown: set[str] = set()
+        self.quarantined_leagues: set[int] = set()
+        self.quarantined_seasons: set[tuple[int, int]] = set()
+        self.quarantined = 0
+        self.received = 0
+        self.delists = True
+
+    def run(self, entries: list[Entry]) -> Batch:
+        for entry in entries:
+            self._entry(entry)
+        for (league, year), rows in sorted(self.dropped.items()):
+            kept = self.seasons[league, year][0]
+            detail = {
+                "league": league,
+                "year": year,
+                "kept": _dates(kept),
+                "dropped": sorted((_dates(row) for row in rows), key=canonical_json),
+            }
+            self.anomalies.append(Anomaly("duplicate_season", detail))
+        for league, times in sorted(self.repeated.items()):
+            self.anomalies.append(
+                Anomaly("duplicate_league", {"league": league, "entries": times + 1})
+            )
+        countries = [self._country(name) for name in sorted(self.countries)]
+        self.anomalies += [Anomaly("unknown_field", {"path": p}) for p in sorted(self.unknown)]
+        return Batch(
+            countries=countries,
+            leagues=[row for _, (row, _) in sorted(self.leagues.items())],
+            seasons=[row for _, (row, _) in sorted(self.seasons.items())],
+            anomalies=self.anomalies,
+            quarantined_leagues=frozenset(self.quarantined_leagues),
+            quarantined_seasons=frozenset(self.quarantined_seasons),
+            quarantined_items=self.quarantined,
+            received_items=self.received,
+            delists=self.delists,
+        )
+
+    def _entry(self, entry: Entry) -> None:
+        seasons = entry.get("seasons") if isinstance(entry, dict) else None
+        self.received += 1 + (len(seasons) if isinstance(seasons, list) else 0)
+        try:
+            head = validate_head(entry)
+            if not isinstance(seasons, list):
+                raise ValueError("seasons is not a list")  # noqa: TRY301 - one way to quarantine
+            country = _country_row(head)
+            league = _league_row(head, country.name)
+        except ValueError as error:
+            self._quarantine_league(entry, seasons, error)
+            return
+        self.unknown |= {_plain(path) for path in unknown_fields(entry)}
+        self._keep_league(league, entry)
+        self.countries[country.name].add(country)
+        for season in seasons:
+            self._season(league.provider_league_id, season)
+
+    def _keep_league(self, league: LeagueRow, entry: Entry) -> None:
+        known = self.leagues.get(league.provider_league_id)
+        if known is not None:
+            self.repeated[league.provider_league_id] += 1
+            if canonical_json(known[1]) <= canonical_json(entry):
+                return
+        self.leagues[league.provider_league_id] = (league, entry)
+
+    def _season(self, league_id: int, raw: Entry) -> None:
+        try:
+            row = _season_row(league_id, validate_season(raw))
+        except ValueError as error:
+            self._quarantine_season(league_id, raw, error)
+            return
+        self.unknown |= {_plain(path) for path in unknown_season_fields(raw)}
+        key = (league_id, row.year)
+        known = self.seasons.get(key)
+        if known is None:
+            self.seasons[key] = (row, raw)
+            return
+        winner, loser = (row, raw), known
+        if _rank(*known) >= _rank(row, raw):
+            winner, loser = known, (row, raw)
+        self.seasons[key] = winner
+        self.dropped[key].append(loser[0])
+
+    def _quarantine_league(self, entry: Entry, seasons: Any, error: ValueError) -> None:
+        league = entry.get("league") if isinstance(entry, dict) else None
+        number = _readable(league.get("id") if isinstance(league, dict) else None, 2**31 - 1)
+        if number is None:
+            self.delists = False
+        else:
+            self.quarantined_leagues.add(number)
+        self.quarantined += 1 + (len(seasons) if isinstance(seasons, list) else 0)
+        detail = {"league": number, "reason": _reason(error)}
+        self.anomalies.append(Anomaly("quarantined_league", detail))
+
+    def _quarantine_season(self, league_id: int, raw: Entry, error: ValueError) -> None:
+        year = _readable(raw.get("year") if isinstance(raw, dict) else None, 2100, 1900)
+        if year is None:
+            # Which stored season this was cannot be told: none of its league is delisted.
+            self.quarantined_leagues.add(league_id)
+        else:
+            self.quarantined_seasons.add((league_id, year))
+        self.quarantined += 1
+        detail = {"league": league_id, "year": year, "reason": _reason(error)}
+        self.anomalies.append(Anomaly("quarantined_season", detail))
+
+    def _country(self, name: str) -> CountryRow:
+        rows = self.countries[name]
+        if len(rows) == 1:
+            return next(iter(rows))
+        codes = sorted({row.code for row in rows if row.code is not None})
+        flags = sorted({row.flag_url for row in rows if row.flag_url is not None})
+        detail = {"country": name, "codes": codes, "flags": flags}
+        self.anomalies.append(Anomaly("country_conflict", detail))
+        return CountryRow(name, codes[0] if codes else None, flags[0] if flags else None)
+
+
+def _country_row(head: Head) -> CountryRow:
+    country = head.country
+    return CountryRow(
+        clean_name(country.name), clean_optional(country.code), canonical_media_url(country.flag)
+    )
+
+
+def _league_row(head: Head, country_name: str) -> LeagueRow:
+    league = head.league
+    return LeagueRow(
+        league.id,
+        country_name,
+        clean_name(league.name),
+        clean_optional(league.type),
+        canonical_media_url(league.logo),
+    )
+
+
+_UNKNOWN_FIXTURES = (None, None, None, None, None)
+_UNKNOWN_REST = (None,) * 8
+
+
+def _season_row(league_id: int, season: Season) -> SeasonRow:
+    coverage = season.coverage
+    fixtures: tuple[bool | None, ...] = _UNKNOWN_FIXTURES
+    rest: tuple[bool | None, ...] = _UNKNOWN_REST
+    if coverage is not None:
+        rest = (
+            coverage.standings,
+            coverage.players,
+            coverage.top_scorers,
+            coverage.top_assists,
+            coverage.top_cards,
+            coverage.injuries,
+            coverage.predictions,
+            coverage.odds,
+        )
+        part = coverage.fixtures
+        if part is not None:
+            four = (part.events, part.lineups, part.statistics_fixtures, part.statistics_players)
+            fixtures = (_any_flag(four), *four)
+    return SeasonRow(
+        league_id,
+        season.year,
+        _real_date(season.start),
+        _real_date(season.end),
+        bool(season.current),
+        *fixtures,
+        *rest,
+    )
+
+
+def _any_flag(flags: tuple[bool | None, ...]) -> bool | None:
+    """True when any is, unknown when all are, else false."""
+    if True in flags:
+        return True
+    return False if False in flags else None
+
+
+@lru_cache(maxsize=8_192)
+def _real_date(text: str | None) -> str | None:
+    """`text` when it is a day of the calendar. Raises ValueError."""
+    if text is not None:
+        date.fromisoformat(text)
+    return text
+
+
+def _rank(row: SeasonRow, raw: Entry) -> tuple[str, str, bool, str]:
+    """The greatest wins: later start, later end, current, greater canonical JSON."""
+    return (row.start_date or "", row.end_date or "", row.is_current, canonical_json(raw))
+
+
+def _dates(row: SeasonRow) -> dict[str, Any]:
+    return {"start": row.start_date, "end": row.end_date, "current": row.is_current}
+
+
+def _readable(value: Any, most: int, least: int = 1) -> int | None:
+    return value if type(value) is int and least <= value <= most else None
+
+
+def _reason(error: ValueError) -> str:
+    if not isinstance(error, ValidationError):
+        return str(error)[:200]
+    first = error.errors(include_input=False, include_url=False, include_context=False)[0]
+    where = ".".join(str(part) for part in first["loc"]) or "entry"
+    return _plain(f"{where}: {first['msg']}")
+
+
+def _plain(text: str) -> str:
+    """Provider's text that jsonb can hold: no NUL, no lone surrogates, bounded."""
+    return text.encode("ascii", "backslashreplace").decode("ascii").replace("\x00", "\\0")[:200]

@@ -1,0 +1,37 @@
+"""Names and addresses in one form: PROVIDER.md's "Rules for the data"."""
+
+from __future__ import annotations
+
+import re
+import unicodedata
+
+_CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_NUMBERED_MEDIA = re.compile(r"^(https?://)media-\d+\.")
+
+
+def clean(text: str) -> str:
+    """NFC, without control characters, stripped. Raises ValueError on a NUL."""
+    if text.isascii() and text.isprintable():
+        return text.strip()
+    if "\x00" in text:
+        raise ValueError("holds a NUL character")
+    return _CONTROL.sub("", unicodedata.normalize("NFC", text)).strip()
+
+
+def clean_name(text: str) -> str:
+    """A name that must not be empty. Raises ValueError."""
+    name = clean(text)
+    if not name:
+        raise ValueError("is empty")
+    return name
+
+
+def clean_optional(text: str | None) -> str | None:
+    """A text that may be missing; an empty one is missing."""
+    return (clean(text) or None) if text is not None else None
+
+
+def canonical_media_url(url: str | None) -> str | None:
+    """`https://media-3.…` becomes `https://media.…`: the host varied, the picture did not."""
+    cleaned = clean_optional(url)
+    return _NUMBERED_MEDIA.sub(r"\1media.", cleaned) if cleaned else None

@@ -1,0 +1,1 @@
+"""PostgreSQL: connections, the lock, the archive, and the writing of the catalog."""

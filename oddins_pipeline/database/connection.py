@@ -1,0 +1,81 @@
+"""Dedicated connections: what a sync writes with, and what its lock lives on."""
+
+from __future__ import annotations
+
+import os
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import psycopg
+
+from oddins_pipeline.errors import DatabaseError, OddinsError, SchemaError
+from oddins_pipeline.logs import one_line
+from oddins_pipeline.settings import Settings
+
+Connection = psycopg.Connection[tuple[object, ...]]
+
+# A machine that vanishes must not keep its lock for hours: the server notices within a minute.
+# An interrupted client must not keep it until its statement ends: the server looks each second.
+_SESSION = """
+SELECT set_config('tcp_keepalives_idle', '20', false),
+       set_config('tcp_keepalives_interval', '10', false),
+       set_config('tcp_keepalives_count', '3', false),
+       set_config('tcp_user_timeout', '50000', false),
+       set_config('client_connection_check_interval', '1000', false),
+       set_config('statement_timeout', %s, false),
+       set_config('timezone', 'UTC', false),
+       set_config('datestyle', 'ISO, YMD', false),
+       set_config('search_path', 'public', false),
+       current_setting('server_encoding')
+"""
+
+
+def connect(url: str, settings: Settings, *, purpose: str) -> Connection:
+    """Opens one connection in autocommit mode, named `oddins <purpose> …` on the server.
+
+    Raises DatabaseError when the server cannot be reached, SchemaError when the database's
+    encoding is not UTF8 (psycopg would return bytes).
+    """
+    name = f"oddins {purpose} {socket.gethostname()[:20]}:{os.getpid()}"
+    with database_errors():
+        connection = psycopg.connect(
+            url,
+            autocommit=True,
+            connect_timeout=settings.database_connect_timeout,
+            application_name=name[:63],
+            keepalives_idle=20,
+            keepalives_interval=10,
+            keepalives_count=3,
+        )
+        try:
+            row = connection.execute(
+                _SESSION, (str(int(settings.statement_timeout * 1000)),)
+            ).fetchone()
+            encoding = row[-1] if row else None
+            if encoding not in {"UTF8", b"UTF8"}:
+                raise SchemaError(
+                    "the database's encoding is not UTF8; create it anew WITH ENCODING 'UTF8'"
+                )
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+@contextmanager
+def database_errors() -> Iterator[None]:
+    """Maps psycopg's errors to DatabaseError: one redacted line with a remedy."""
+    try:
+        yield
+    except OddinsError:
+        raise
+    except psycopg.errors.UndefinedTable as error:
+        raise SchemaError(f"{one_line(str(error), 200)}; run `oddins db upgrade`") from None
+    except psycopg.OperationalError as error:
+        raise DatabaseError(
+            f"the database failed or cannot be reached: {one_line(str(error), 400)};"
+            " check that PostgreSQL runs and that DATABASE_URL is right"
+        ) from None
+    except psycopg.Error as error:
+        raise DatabaseError(f"the database refused: {one_line(str(error), 400)}") from None

@@ -1,0 +1,88 @@
+"""One sync at a time, everywhere: a session advisory lock on the sync's own connection."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+import time
+
+from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.errors import DatabaseError, LockHeldError
+from oddins_pipeline.logs import JOB
+
+logger = logging.getLogger(__name__)
+
+_HOLDER = """
+SELECT a.pid, a.application_name, to_char(a.backend_start, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
+FROM pg_locks l LEFT JOIN pg_stat_activity a USING (pid)
+WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+  AND (l.classid::bigint << 32 | l.objid::bigint) = %s
+  AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+_OURS = """
+SELECT EXISTS (
+    SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
+      AND l.pid = pg_backend_pid() AND (l.classid::bigint << 32 | l.objid::bigint) = %s
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
+"""
+
+
+def lock_id(job: str = JOB) -> int:
+    """The 64-bit key of a job's lock: the first eight bytes of the SHA-256 of its name."""
+    return int.from_bytes(hashlib.sha256(job.encode()).digest()[:8], "big", signed=True)
+
+
+def acquire(connection: Connection, *, wait: float = 0, pause: float = 0.5) -> int:
+    """Takes the lock, trying for `wait` seconds; returns its id.
+
+    Raises LockHeldError naming the holder. Tries in a loop, because a blocking call in a
+    resource's set-up could not be interrupted.
+    """
+    key = lock_id()
+    deadline = time.monotonic() + wait
+    told = False
+    while True:
+        row = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
+        if row and row[0]:
+            logger.info("advisory lock acquired", extra={"lock_id": key})
+            return key
+        if time.monotonic() >= deadline:
+            raise LockHeldError(_held(connection, key, wait))
+        if not told:
+            logger.info("waiting for the advisory lock", extra={"lock_id": key})
+            told = True
+        time.sleep(min(pause, max(0.01, deadline - time.monotonic())))
+
+
+def release(connection: Connection) -> bool:
+    """Gives the lock back; False when it was not held (a pooler may have lost it)."""
+    row = connection.execute("SELECT pg_advisory_unlock(%s)", (lock_id(),)).fetchone()
+    return bool(row and row[0])
+
+
+def check_held(connection: Connection) -> None:
+    """Raises DatabaseError unless this very session still holds the lock."""
+    row = connection.execute(_OURS, (lock_id(),)).fetchone()
+    if not (row and row[0]):
+        raise DatabaseError(
+            "the advisory lock was lost before the commit, nothing was written; a pooler in"
+            " transaction mode between here and PostgreSQL breaks session locks: connect directly"
+        )
+
+
+def holder(connection: Connection) -> tuple[object, ...] | None:
+    """(pid, application_name, since) of the lock's holder, or None."""
+    return connection.execute(_HOLDER, (lock_id(),)).fetchone()
+
+
+def _held(connection: Connection, key: int, wait: float) -> str:
+    waited = f" (waited {wait:g} s)" if wait else ""
+    found = holder(connection)
+    if found is None:
+        return f"another sync held the lock {key} a moment ago{waited}; nothing was done, try again"
+    pid, name, since = found
+    return (
+        f"another sync is at work: {name or 'a session of another role'}, pid {pid},"
+        f" since {since}{waited}; nothing was done"
+    )
+

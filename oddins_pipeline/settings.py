@@ -1,0 +1,297 @@
+"""Settings: the environment (and `.env` of the current folder), checked all at once."""
+
+from __future__ import annotations
+
+import re
+from functools import cached_property
+from ipaddress import ip_address
+from pathlib import Path
+from typing import Annotated, Literal
+from urllib.parse import parse_qsl, unquote, urlsplit
+
+from platformdirs import user_data_path
+from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+from oddins_pipeline.errors import UsageError
+
+PROVIDER_URL = "https://v3.football.api-sports.io"
+DEVELOPMENT_PASSWORD = "oddins_dev"  # noqa: S105 - published in docker-compose.yml, refused outside local
+
+Seconds = Annotated[float, Field(gt=0, le=86_400)]
+
+
+class Settings(BaseSettings):
+    """What the environment says. Secrets are SecretStr and never shown.
+
+    Raises pydantic's ValidationError; use `load_settings` for one plain sentence.
+    """
+
+    model_config = SettingsConfigDict(
+        env_file=".env",
+        env_file_encoding="utf-8",
+        env_ignore_empty=True,
+        extra="ignore",
+        frozen=True,
+        hide_input_in_errors=True,
+        populate_by_name=True,
+    )
+
+    app_env: Literal["local", "staging", "production"] = Field(
+        "local", validation_alias="APP_ENV", description="where this runs"
+    )
+    database_url: SecretStr | None = Field(
+        None, validation_alias="DATABASE_URL", description="the catalog's database"
+    )
+    api_key: SecretStr | None = Field(
+        None, validation_alias="SPORTS_PROVIDER_API_KEY", description="the provider's key"
+    )
+    base_url: str = Field(
+        PROVIDER_URL, validation_alias="API_FOOTBALL_BASE_URL", description="the provider's address"
+    )
+    home: Path | None = Field(
+        None, validation_alias="ODDINS_HOME", description="folder of the local state"
+    )
+    stale_after_hours: float = Field(
+        26,
+        validation_alias="ODDINS_STALE_AFTER",
+        gt=0,
+        le=8_760,
+        description="hours after which the catalog counts as stale",
+    )
+    connect_timeout: Seconds = Field(
+        10, validation_alias="ODDINS_HTTP_CONNECT_TIMEOUT", description="seconds to connect"
+    )
+    read_timeout: Seconds = Field(
+        10, validation_alias="ODDINS_HTTP_READ_TIMEOUT", description="seconds between bytes"
+    )
+    attempt_timeout: Seconds = Field(
+        120, validation_alias="ODDINS_HTTP_ATTEMPT_TIMEOUT", description="seconds for one attempt"
+    )
+    total_timeout: Seconds = Field(
+        900, validation_alias="ODDINS_HTTP_TOTAL_TIMEOUT", description="seconds for all attempts"
+    )
+    attempts: int = Field(
+        5, validation_alias="ODDINS_HTTP_ATTEMPTS", ge=1, le=20, description="attempts at most"
+    )
+    max_body_mb: float = Field(
+        64,
+        validation_alias="ODDINS_HTTP_MAX_BODY_MB",
+        gt=0,
+        le=2_048,
+        description="largest answer after decompression, in MB",
+    )
+    longest_wait: Seconds = Field(
+        120,
+        validation_alias="ODDINS_HTTP_LONGEST_WAIT",
+        description="longest Retry-After in seconds that a sync waits for",
+    )
+    requests_per_minute: int = Field(
+        8,
+        validation_alias="ODDINS_REQUESTS_PER_MINUTE",
+        ge=1,
+        le=900,
+        description="requests a minute unless the provider's headers allow more",
+    )
+    pool_size: int = Field(
+        2, validation_alias="ODDINS_POOL_SIZE", ge=1, le=50, description="connections kept for reads"
+    )
+    pool_overflow: int = Field(
+        3, validation_alias="ODDINS_POOL_OVERFLOW", ge=0, le=50, description="further ones at need"
+    )
+    pool_timeout: Seconds = Field(
+        10, validation_alias="ODDINS_POOL_TIMEOUT", description="seconds to wait for one"
+    )
+    database_connect_timeout: int = Field(
+        10,
+        validation_alias="ODDINS_DATABASE_CONNECT_TIMEOUT",
+        ge=2,
+        le=300,
+        description="seconds to connect to PostgreSQL",
+    )
+    statement_timeout: Seconds = Field(
+        300,
+        validation_alias="ODDINS_STATEMENT_TIMEOUT",
+        description="seconds for one statement of the sync",
+    )
+    lock_wait: float = Field(
+        60,
+        validation_alias="ODDINS_LOCK_WAIT",
+        ge=0,
+        le=86_400,
+        description="seconds that a run of Dagster waits for the lock",
+    )
+    min_league_share: float = Field(
+        99.5,
+        validation_alias="ODDINS_MIN_LEAGUE_SHARE",
+        ge=0,
+        le=100,
+        description="percent of the listed leagues that a full answer must hold",
+    )
+    min_season_share: float = Field(
+        99,
+        validation_alias="ODDINS_MIN_SEASON_SHARE",
+        ge=0,
+        le=100,
+        description="percent of the listed seasons that a full answer must hold",
+    )
+    max_quarantine_share: float = Field(
+        1,
+        validation_alias="ODDINS_MAX_QUARANTINE_SHARE",
+        ge=0,
+        le=100,
+        description="percent of leagues plus seasons that may be quarantined",
+    )
+    keep_bodies_days: int = Field(
+        90,
+        validation_alias="ODDINS_KEEP_BODIES_DAYS",
+        ge=1,
+        le=36_500,
+        description="days that archived bodies are kept",
+    )
+    keep_requests_days: int = Field(
+        90,
+        validation_alias="ODDINS_KEEP_REQUESTS_DAYS",
+        ge=1,
+        le=36_500,
+        description="days that rows of provider_requests are kept",
+    )
+
+    @field_validator("api_key")
+    @classmethod
+    def _usable_key(cls, value: SecretStr | None) -> SecretStr | None:
+        """A header value: keys from files end in a line break, which httpx would print."""
+        if value is None:
+            return None
+        key = value.get_secret_value().strip()
+        if not key:
+            return None
+        if not re.fullmatch(r"[\x21-\x7e]+", key):
+            raise ValueError(
+                "holds characters that no key has (only printable ASCII without spaces);"
+                " copy it again from the provider's dashboard"
+            )
+        return SecretStr(key)
+
+    @field_validator("database_url")
+    @classmethod
+    def _usable_url(cls, value: SecretStr | None) -> SecretStr | None:
+        if value is None or not value.get_secret_value().strip():
+            return None
+        url = value.get_secret_value().strip()
+        problem = _url_problem(url)
+        if problem:
+            raise ValueError(f"{problem}; expected postgresql://user:password@host:5432/database")
+        return SecretStr(url)
+
+    @field_validator("base_url")
+    @classmethod
+    def _plain_base_url(cls, value: str) -> str:
+        try:
+            parts = urlsplit(value)
+            usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:
+            usable = False
+        if not usable or parts.username or parts.password or parts.query or parts.fragment:
+            raise ValueError("is not a plain http(s) address such as " + PROVIDER_URL)
+        return value.rstrip("/")
+
+    @model_validator(mode="after")
+    def _safe_outside_local(self) -> Settings:
+        if self.app_env == "local":
+            return self
+        if self.base_url.startswith("http:") and not _is_loopback(urlsplit(self.base_url).hostname):
+            raise ValueError(
+                "API_FOOTBALL_BASE_URL uses plain http, which would show the key;"
+                " use https, or APP_ENV=local"
+            )
+        if self.database_url and _password(self.database_url) == DEVELOPMENT_PASSWORD:
+            raise ValueError(
+                "DATABASE_URL uses the published development password; choose another"
+                f" for APP_ENV={self.app_env}"
+            )
+        return self
+
+    @cached_property
+    def state_folder(self) -> Path:
+        """Folder of the local state: ODDINS_HOME, else beside pyproject.toml, else the user's."""
+        if self.home is not None:
+            return self.home.expanduser().absolute()
+        checkout = Path(__file__).resolve().parent.parent
+        if (checkout / "pyproject.toml").is_file():
+            return checkout / ".oddins"
+        return user_data_path("oddins")
+
+    @property
+    def secrets(self) -> tuple[str, ...]:
+        """Texts that must appear nowhere: the key, the database password, as set and quoted."""
+        found: list[str] = []
+        if self.api_key:
+            found.append(self.api_key.get_secret_value())
+        if self.database_url:
+            url = self.database_url.get_secret_value()
+            password = _password(self.database_url)
+            raw = re.search(r"//[^/@]*?:([^/]*)@", url)
+            found += [text for text in (password, raw and raw.group(1)) if text]
+        return tuple(dict.fromkeys(found))
+
+
+def load_settings() -> Settings:
+    """Reads the environment and `.env`. Raises UsageError naming every fault at once."""
+    try:
+        return Settings()
+    except ValidationError as error:
+        faults = [_sentence(dict(item)) for item in error.errors(include_input=False)]
+    except UnicodeDecodeError:
+        faults = [".env of the current folder is not UTF-8; save it as UTF-8"]
+    raise UsageError("\n".join(faults))
+
+
+def _sentence(item: dict[str, object]) -> str:
+    where = ".".join(str(part) for part in item["loc"])  # type: ignore[attr-defined]
+    name = where.split(".")[0]
+    message = str(item["msg"]).removeprefix("Value error, ")
+    if item["type"] == "literal_error" and name == "APP_ENV":
+        message = "is not one of local, staging, production; set one of them or leave it out"
+    elif item["type"] not in {"value_error"}:
+        message = f"is not usable: {message}"
+    return f"{name} {message}".strip()
+
+
+def _url_problem(url: str) -> str | None:
+    """Why `url` cannot be a database's address, quoting none of it."""
+    try:
+        parts = urlsplit(url)
+        _ = parts.port
+        parse_qsl(parts.query, strict_parsing=bool(parts.query))
+    except ValueError:
+        return "cannot be read as an address"
+    if parts.scheme not in {"postgresql", "postgres"}:
+        return "does not start with postgresql://"
+    if not parts.path.strip("/"):
+        return "names no database"
+    if re.search(r"%(?![0-9A-Fa-f]{2})", url):
+        return "holds a % that is not followed by two hexadecimal digits (write %25)"
+    try:
+        unquote(url, errors="strict")
+    except UnicodeDecodeError:
+        return "is not UTF-8 once its % signs are read"
+    if "\x00" in unquote(url):
+        return "holds a NUL character"
+    return None
+
+
+def _password(url: SecretStr) -> str | None:
+    parts = urlsplit(url.get_secret_value())
+    if parts.password:
+        return unquote(parts.password)
+    return dict(parse_qsl(parts.query)).get("password")
+
+
+def _is_loopback(host: str | None) -> bool:
+    if host == "localhost":
+        return True
+    try:
+        return ip_address(host or "").is_loopback
+    except ValueError:
+        return False
