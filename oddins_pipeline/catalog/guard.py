@@ -1,0 +1,75 @@
+"""Whether an answer may be published: decided on plain values, before anything is written."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from oddins_pipeline.catalog.rows import Batch
+from oddins_pipeline.errors import RefusedAnswerError
+
+StoredYears = dict[int, list[int]]
+"""Provider league id → years of its listed seasons, for the listed leagues."""
+
+
+@dataclass(frozen=True)
+class Limits:
+    """Thresholds in percent."""
+
+    league_share: float
+    season_share: float
+    quarantine_share: float
+
+
+def check(batch: Batch, listed: StoredYears, limits: Limits, *, full: bool, force: bool) -> None:
+    """Raises RefusedAnswerError naming the figures and the override.
+
+    `force` passes the quarantine threshold and the shares, never an empty full answer.
+    """
+    if full and not batch.leagues:
+        raise RefusedAnswerError(
+            "the full answer holds no usable league; an empty answer is never published"
+        )
+    if force:
+        return
+    _check_quarantine(batch, limits.quarantine_share)
+    if full:
+        _check_shares(batch, listed, limits)
+
+
+def _check_quarantine(batch: Batch, most: float) -> None:
+    if batch.quarantined_items * 100 > most * batch.received_items:
+        raise RefusedAnswerError(
+            f"{batch.quarantined_items} of {batch.received_items} leagues and seasons are"
+            f" malformed, more than {most:g} %; look at them with `oddins payload`, and publish"
+            " with --force if they are to be left out"
+        )
+
+
+def _check_shares(batch: Batch, listed: StoredYears, limits: Limits) -> None:
+    leagues = {row.provider_league_id for row in batch.leagues} | batch.quarantined_leagues
+    seasons = {(row.provider_league_id, row.year) for row in batch.seasons}
+    seasons |= batch.quarantined_seasons
+    known_seasons = sum(len(years) for years in listed.values())
+    present_leagues = sum(league in leagues for league in listed)
+    present_seasons = sum(
+        league in batch.quarantined_leagues or (league, year) in seasons
+        for league, years in listed.items()
+        for year in years
+    )
+    if (
+        present_leagues * 100 < limits.league_share * len(listed)
+        or present_seasons * 100 < limits.season_share * known_seasons
+    ):
+        raise RefusedAnswerError(
+            f"the answer holds {_share(present_leagues, len(listed))} of the listed leagues"
+            f" ({present_leagues} of {len(listed)}) and"
+            f" {_share(present_seasons, known_seasons)} of the listed seasons"
+            f" ({present_seasons} of {known_seasons}); at least {limits.league_share:g} % and"
+            f" {limits.season_share:g} % are expected. If the provider really dropped them,"
+            " publish with --force"
+        )
+
+
+def _share(part: int, whole: int) -> str:
+    """Rounded down, so that 99.49 % never reads as the 99.5 % that would have passed."""
+    return f"{int(part * 1000 / whole) / 10:g} %" if whole else "100 %"

@@ -1,0 +1,30 @@
+"""Slugs: given when a league is first seen, never changed after."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable
+
+from slugify import slugify
+
+from oddins_pipeline.catalog.rows import LeagueRow
+
+
+def candidate(league: LeagueRow) -> str:
+    """`england-premier-league`; `league-<provider id>` when nothing can be transliterated."""
+    return slugify(f"{league.country_name} {league.name}") or f"league-{league.provider_league_id}"
+
+
+def give_slugs(new_leagues: Iterable[tuple[LeagueRow, str]], taken: Collection[str]) -> dict[int, str]:
+    """Provider id → slug for (league, candidate) pairs, by ascending provider id.
+
+    A taken slug gets `-<provider id>`.
+    """
+    used = set(taken)
+    given: dict[int, str] = {}
+    for league, wanted in sorted(new_leagues):
+        slug = wanted
+        while slug in used:
+            slug += f"-{league.provider_league_id}"
+        used.add(slug)
+        given[league.provider_league_id] = slug
+    return given

@@ -1,0 +1,77 @@
+"""`oddins`: routing, usage and exit codes. Each command imports what it needs, when it runs."""
+
+from __future__ import annotations
+
+import sys
+
+import click
+
+from oddins_pipeline import __version__
+from oddins_pipeline.errors import OddinsError
+
+
+class LazyGroup(click.Group):
+    """Loads a command's module when the command is asked for: `--help` stays quick."""
+
+    modules = {
+        "sync": ("oddins_pipeline.cli.sync", "Fetch and publish the provider's answer."),
+        "status": ("oddins_pipeline.cli.status", "Last sync, last error, row counts, quota."),
+        "payload": ("oddins_pipeline.cli.payload", "An archived answer, byte for byte."),
+        "doctor": ("oddins_pipeline.cli.doctor", "Check the set-up, with remedies."),
+        "dev": ("oddins_pipeline.cli.dev", "Dagster's web page and daemon."),
+        "sample-provider": ("oddins_pipeline.cli.sample", "The sample provider by itself."),
+        "db": ("oddins_pipeline.cli.db", "Upgrade, address, psql, read access."),
+    }
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        """The commands in the order of the contract."""
+        return list(self.modules)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        """The command's module has its click command under the name `command`."""
+        if cmd_name not in self.modules:
+            return None
+        module = __import__(self.modules[cmd_name][0], fromlist=["command"])
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """The list without importing a single command."""
+        with formatter.section("Commands"):
+            formatter.write_dl([(name, text) for name, (_, text) in self.modules.items()])
+
+
+@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.version_option(__version__, prog_name="oddins")
+def cli() -> None:
+    """Keeps a PostgreSQL catalog of football competitions in step with API-Football.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 75 another sync is at work.
+    """
+
+
+def main() -> None:
+    """Entry point: an expected failure is one sentence on stderr and its exit code."""
+    try:
+        cli.main(prog_name="oddins", standalone_mode=False)
+    except click.exceptions.Abort:
+        _say("interrupted")
+        sys.exit(1)
+    except click.ClickException as error:
+        error.show()
+        sys.exit(error.exit_code)
+    except OddinsError as error:
+        _say(str(error))
+        sys.exit(error.exit_code)
+    except click.exceptions.Exit as done:
+        sys.exit(done.exit_code)
+    except BrokenPipeError:
+        sys.stderr.close()
+        sys.exit(1)
+
+
+def _say(message: str) -> None:
+    from oddins_pipeline.logs import redact
+
+    for line in redact(message).splitlines():
+        click.echo(f"oddins: {line}", err=True)

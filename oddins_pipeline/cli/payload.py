@@ -1,0 +1,23 @@
+"""`oddins payload ID`."""
+
+from __future__ import annotations
+
+import click
+
+from oddins_pipeline.cli.output import prepare, say
+from oddins_pipeline.database.archive import body_of
+from oddins_pipeline.database.connection import connect, database_errors
+from oddins_pipeline.target import database_url
+
+
+@click.command()
+@click.argument("payload_id", type=click.IntRange(1))
+@click.option("--sample", is_flag=True, help="The sample database; APP_ENV=local only.")
+def command(payload_id: int, *, sample: bool) -> None:
+    """Write the archived answer PAYLOAD_ID to stdout, byte for byte."""
+    settings, target = prepare(sample=sample, reads_only=True)
+    say(f"database: {target.describe(settings)}")
+    url = database_url(settings, target)
+    with connect(url, settings, purpose="payload") as connection, database_errors():
+        body = body_of(connection, payload_id)
+    click.get_binary_stream("stdout").write(body)

@@ -1,0 +1,169 @@
+"""Publishing: one batch, one transaction, four tables, the feed and the sync state."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict, dataclass
+
+from oddins_pipeline.catalog.guard import StoredYears
+from oddins_pipeline.catalog.normalise import NORMALISER
+from oddins_pipeline.catalog.rows import Batch
+from oddins_pipeline.catalog.slugs import candidate, give_slugs
+from oddins_pipeline.database import lock, staging
+from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.database.merge import Counts, merge
+
+TABLES = ("countries", "leagues", "seasons", "season_coverage")
+FULL = "leagues_seasons"
+PARTIAL = "leagues_seasons_partial"
+
+TableCounts = dict[str, Counts]
+
+
+@dataclass(frozen=True)
+class Payload:
+    """An archived answer: what publishing needs to know of it."""
+
+    id: int
+    source_id: int
+    sha256: str
+    results: int
+    full: bool
+
+    @property
+    def entity(self) -> str:
+        """Whose sync state this answer speaks of."""
+        return FULL if self.full else PARTIAL
+
+
+def stored_years(connection: Connection) -> StoredYears:
+    """What the guard compares with: the listed leagues and the years of their listed seasons."""
+    rows = connection.execute(
+        "SELECT l.provider_league_id,"
+        " array_agg(s.year) FILTER (WHERE s.id IS NOT NULL AND s.delisted_at IS NULL)"
+        " FROM leagues l LEFT JOIN seasons s ON s.league_id = l.id"
+        " WHERE l.delisted_at IS NULL GROUP BY l.id"
+    )
+    return {int(str(league)): years or [] for league, years in rows}  # type: ignore[misc]
+
+
+def publish(connection: Connection, payload: Payload, batch: Batch) -> TableCounts:
+    """Writes the batch; the caller has opened the transaction.
+
+    Only a full answer delists and renames. Raises DatabaseError when the lock was lost.
+    """
+    feed = _feed_has_begun(connection)
+    feed_payload = payload.id if feed else None
+    renames = _renames(connection, batch) if payload.full else {}
+    staging.stage(connection, batch, renames=renames, slugs=_new_slugs(connection, batch))
+    delist = payload.full and batch.delists
+    counts: TableCounts = {}
+    for step in (staging.COUNTRIES, staging.LEAGUES, staging.SEASONS, staging.SEASON_COVERAGE):
+        # A country goes when its last league has gone, so it is delisted after the leagues.
+        delist_here = delist and step is not staging.COUNTRIES
+        counts[step.table] = merge(
+            connection, step, delist=delist_here, feed_payload=feed_payload
+        )
+    if delist:
+        counts["countries"] = _delist_countries(connection, counts["countries"], feed_payload)
+    if payload.full and not feed:
+        _begin_feed(connection, payload.id)
+    record_anomalies(connection, payload.id, batch)
+    _record_success(connection, payload, counts)
+    lock.check_held(connection)
+    return counts
+
+
+def _feed_has_begun(connection: Connection) -> bool:
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM catalog_changes WHERE change = 'loaded')"
+    ).fetchone()
+    return bool(row and row[0])
+
+
+def _begin_feed(connection: Connection, payload_id: int) -> None:
+    connection.execute(
+        "INSERT INTO catalog_changes (payload_id, entity, change)"
+        " SELECT %s, name, 'loaded' FROM unnest(%s::text[]) WITH ORDINALITY AS t (name, place)"
+        " ORDER BY place",
+        (payload_id, list(TABLES)),
+    )
+
+
+def _renames(connection: Connection, batch: Batch) -> dict[str, str]:
+    """New name → stored name of the countries that this answer renames."""
+    stored = {
+        str(name): code
+        for name, code in connection.execute("SELECT name, code FROM countries").fetchall()
+    }
+    codes = {row.name: row.code for row in batch.countries}
+    absent = [name for name in stored if name not in codes and stored[name] is not None]
+    if not absent or all(name in stored for name in codes):
+        return {}
+    now_in = {row.provider_league_id: row.country_name for row in batch.leagues}
+    found: dict[str, str] = {}
+    ambiguous: set[str] = set()
+    for old, leagues in connection.execute(
+        "SELECT c.name, array_agg(l.provider_league_id)"
+        " FROM countries c JOIN leagues l ON l.country_id = c.id"
+        " WHERE c.name = ANY(%s) GROUP BY c.name ORDER BY c.name",
+        (absent,),
+    ).fetchall():
+        names = {now_in[league] for league in leagues if league in now_in}  # type: ignore[attr-defined]
+        if len(names) != 1:
+            continue
+        new = names.pop()
+        if new not in stored and codes[new] == stored[str(old)]:
+            if new in found:
+                ambiguous.add(new)
+            found[new] = str(old)
+    return {new: old for new, old in found.items() if new not in ambiguous}
+
+
+def _new_slugs(connection: Connection, batch: Batch) -> dict[int, str]:
+    known = {
+        row[0] for row in connection.execute("SELECT provider_league_id FROM leagues").fetchall()
+    }
+    new = [(row, candidate(row)) for row in batch.leagues if row.provider_league_id not in known]
+    if not new:
+        return {}
+    wanted = [slug for _, slug in new]
+    wanted += [f"{slug}-{league.provider_league_id}" for league, slug in new]
+    taken = connection.execute("SELECT slug FROM leagues WHERE slug = ANY(%s)", (wanted,))
+    return give_slugs(new, {str(row[0]) for row in taken})
+
+
+def _delist_countries(connection: Connection, counts: Counts, payload_id: int | None) -> Counts:
+    row = connection.execute(staging.DELIST_COUNTRIES, {"payload": payload_id}).fetchone()
+    gone = int(str(row[0])) if row else 0
+    return Counts(**{**asdict(counts), "delisted": gone})
+
+
+def record_anomalies(connection: Connection, payload_id: int, batch: Batch) -> None:
+    """Keeps what was odd in the answer, in place of what an earlier judgement kept."""
+    connection.execute("DELETE FROM payload_anomalies WHERE payload_id = %s", (payload_id,))
+    if batch.anomalies:
+        with connection.cursor() as cursor:
+            cursor.executemany(
+                "INSERT INTO payload_anomalies (payload_id, kind, detail) VALUES (%s, %s, %s)",
+                [(payload_id, a.kind, json.dumps(a.detail)) for a in batch.anomalies],
+            )
+
+
+def _record_success(connection: Connection, payload: Payload, counts: TableCounts) -> None:
+    cursor = {
+        "payload_id": payload.id,
+        "sha256": payload.sha256,
+        "normaliser": NORMALISER,
+        "counts": {table: asdict(count) for table, count in counts.items()},
+    }
+    connection.execute(
+        "UPDATE provider_payloads SET published_at = now(), refusal = NULL WHERE id = %s",
+        (payload.id,),
+    )
+    connection.execute(
+        "INSERT INTO provider_sync_state (source_id, entity, last_synced_at, cursor)"
+        " VALUES (%s, %s, now(), %s) ON CONFLICT (source_id, entity) DO UPDATE"
+        " SET last_synced_at = EXCLUDED.last_synced_at, cursor = EXCLUDED.cursor",
+        (payload.source_id, payload.entity, json.dumps(cursor)),
+    )

@@ -1,0 +1,98 @@
+"""`provider_requests`: one row per request, committed before it is sent, completed after.
+
+The limiter, "quota left, seen when" and "what did we spend" are queries on it.
+"""
+
+from __future__ import annotations
+
+import json
+from dataclasses import dataclass
+
+from oddins_pipeline.database.connection import Connection
+
+_RATE_LOCK = 5_411_207_733_190_244
+WINDOW = 60.0
+
+
+@dataclass(frozen=True)
+class Quota:
+    """What the provider's headers said of the account; None where a header was absent."""
+
+    day_limit: int | None = None
+    day_remaining: int | None = None
+    minute_limit: int | None = None
+    minute_remaining: int | None = None
+
+
+class RequestLog:
+    """The log on one autocommit connection; `run_id` marks the rows of a run."""
+
+    def __init__(self, connection: Connection, run_id: str | None, per_minute: int) -> None:
+        self._connection = connection
+        self._run_id = run_id
+        self._per_minute = per_minute
+
+    def begin(self, path: str, params: dict[str, str]) -> tuple[int | None, float]:
+        """(row id, 0) when a request may be sent now, else (None, seconds to wait).
+
+        A short transaction-level lock makes asking and counting one step for every process.
+        """
+        with self._connection.transaction():
+            self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (_RATE_LOCK,))
+            wait = self._seconds_to_wait()
+            if wait > 0:
+                return None, wait
+            row = self._connection.execute(
+                "INSERT INTO provider_requests (path, params, run_id) VALUES (%s, %s, %s)"
+                " RETURNING id",
+                (path, json.dumps(params), self._run_id),
+            ).fetchone()
+        assert row is not None
+        return int(str(row[0])), 0.0
+
+    def _seconds_to_wait(self) -> float:
+        allowed = self._allowed()
+        row = self._connection.execute(
+            "SELECT extract(epoch FROM requested_at + make_interval(secs => %s)"
+            " - clock_timestamp()) FROM provider_requests"
+            " WHERE requested_at > clock_timestamp() - make_interval(secs => %s)"
+            " AND path <> '/status' ORDER BY requested_at DESC OFFSET %s LIMIT 1",
+            (WINDOW, WINDOW, allowed - 1),
+        ).fetchone()
+        return max(0.0, float(str(row[0]))) if row else 0.0
+
+    def _allowed(self) -> int:
+        """Requests a minute: the headers may allow more, and never less than one."""
+        row = self._connection.execute(
+            "SELECT minute_limit FROM provider_requests WHERE minute_limit IS NOT NULL"
+            " AND requested_at > clock_timestamp() - interval '1 day' ORDER BY id DESC LIMIT 1"
+        ).fetchone()
+        told = int(str(row[0])) if row else 0
+        # Eight of ten: the recorded suspension came after 14 calls on a limit of 10.
+        return max(1, self._per_minute, told * 8 // 10)
+
+    def complete(self, row_id: int, *, status: int | None, outcome: str, quota: Quota) -> None:
+        """Writes what became of the request."""
+        self._connection.execute(
+            "UPDATE provider_requests SET completed_at = clock_timestamp(), http_status = %s,"
+            " outcome = %s, day_limit = %s, day_remaining = %s, minute_limit = %s,"
+            " minute_remaining = %s WHERE id = %s",
+            (
+                status,
+                outcome,
+                quota.day_limit,
+                quota.day_remaining,
+                quota.minute_limit,
+                quota.minute_remaining,
+                row_id,
+            ),
+        )
+
+
+def last_quota(connection: Connection) -> tuple[int | None, int | None, object] | None:
+    """(day_remaining, day_limit, seen when) as last told by the provider."""
+    row = connection.execute(
+        "SELECT day_remaining, day_limit, requested_at FROM provider_requests"
+        " WHERE day_remaining IS NOT NULL ORDER BY id DESC LIMIT 1"
+    ).fetchone()
+    return (row[0], row[1], row[2]) if row else None  # type: ignore[return-value]

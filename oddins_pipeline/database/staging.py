@@ -1,0 +1,141 @@
+"""COPY of a batch into temporary tables, and how each becomes its table."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from oddins_pipeline.catalog.rows import Batch, CountryRow, LeagueRow, SeasonRow
+from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.database.merge import Merge
+
+COVERAGE = SeasonRow._fields[5:]
+
+_TABLES = f"""
+CREATE TEMPORARY TABLE staged_countries (
+    name text, code text, flag_url text, stored_name text) ON COMMIT DROP;
+CREATE TEMPORARY TABLE staged_leagues (
+    provider_league_id integer, country_name text, name text, type text, logo_url text,
+    slug text) ON COMMIT DROP;
+CREATE TEMPORARY TABLE staged_seasons (
+    provider_league_id integer, year integer, start_date date, end_date date,
+    is_current boolean, {", ".join(f"{flag} boolean" for flag in COVERAGE)}) ON COMMIT DROP;
+CREATE TEMPORARY TABLE kept_seasons (
+    provider_league_id integer, year integer) ON COMMIT DROP;
+"""
+
+LARGE = 50_000
+"""Rows from which the planner needs statistics of the temporary tables."""
+
+
+def stage(
+    connection: Connection, batch: Batch, *, renames: dict[str, str], slugs: dict[int, str]
+) -> None:
+    """Copies the batch; `renames` maps a country's new name to its stored one, `slugs` a new
+    league's id to its slug."""
+    connection.execute(_TABLES)
+    _copy(
+        connection,
+        "staged_countries",
+        (*CountryRow._fields, "stored_name"),
+        ((*row, renames.get(row.name, row.name)) for row in batch.countries),
+    )
+    _copy(
+        connection,
+        "staged_leagues",
+        (*LeagueRow._fields, "slug"),
+        ((*row, slugs.get(row.provider_league_id)) for row in batch.leagues),
+    )
+    _copy(connection, "staged_seasons", SeasonRow._fields, batch.seasons)
+    kept: list[tuple[int, int | None]] = [*sorted(batch.quarantined_seasons)]
+    kept += [(league, None) for league in sorted(batch.quarantined_leagues)]
+    if kept:
+        _copy(connection, "kept_seasons", ("provider_league_id", "year"), kept)
+    if len(batch.seasons) > LARGE:
+        connection.execute("ANALYZE staged_leagues, staged_seasons")
+
+
+def _copy(
+    connection: Connection,
+    table: str,
+    columns: tuple[str, ...],
+    rows: Iterable[tuple[object, ...]],
+) -> None:
+    statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
+    with connection.cursor() as cursor, cursor.copy(statement) as copy:
+        for row in rows:
+            copy.write_row(row)
+
+
+_SEASON_OF = "FROM staged_seasons s JOIN leagues l USING (provider_league_id)"
+
+COUNTRIES = Merge(
+    table="countries",
+    source="SELECT name, code, flag_url, stored_name FROM staged_countries",
+    match="t.name = s.stored_name",
+    columns=("name", "code", "flag_url"),
+    natural_key="r ->> 'name'",
+    order="name",
+    gone="NOT EXISTS (SELECT FROM leagues l WHERE l.country_id = t.id AND l.delisted_at IS NULL)",
+)
+"""Delisted by a step of its own, once the leagues are merged: see `publish`."""
+
+LEAGUES = Merge(
+    table="leagues",
+    source="SELECT c.id AS country_id, s.provider_league_id, s.name, s.type, s.slug, s.logo_url"
+    " FROM staged_leagues s JOIN countries c ON c.name = s.country_name",
+    match="t.provider_league_id = s.provider_league_id",
+    columns=("country_id", "provider_league_id", "name", "type", "slug", "logo_url"),
+    keys=("provider_league_id",),
+    once=("slug",),
+    natural_key="r ->> 'provider_league_id'",
+    order="provider_league_id",
+    gone="NOT EXISTS (SELECT FROM staged_leagues s"
+    " WHERE s.provider_league_id = t.provider_league_id)"
+    " AND NOT EXISTS (SELECT FROM kept_seasons k"
+    " WHERE k.provider_league_id = t.provider_league_id)",
+)
+
+_YEAR_KEY = (
+    "(SELECT l.provider_league_id FROM leagues l WHERE l.id = ({0} ->> 'league_id')::bigint)"
+    " || '/' || ({0} ->> 'year')"
+)
+
+SEASONS = Merge(
+    table="seasons",
+    source=f"SELECT l.id AS league_id, s.year, s.start_date, s.end_date, s.is_current {_SEASON_OF}",
+    match="t.league_id = s.league_id AND t.year = s.year",
+    columns=("league_id", "year", "start_date", "end_date", "is_current"),
+    keys=("league_id", "year"),
+    natural_key=_YEAR_KEY.format("r"),
+    order="league_id, year",
+    gone=f"NOT EXISTS (SELECT {_SEASON_OF} WHERE l.id = t.league_id AND s.year = t.year)"
+    " AND NOT EXISTS (SELECT FROM kept_seasons k JOIN leagues l USING (provider_league_id)"
+    " WHERE l.id = t.league_id AND coalesce(k.year, t.year) = t.year)",
+)
+
+SEASON_COVERAGE = Merge(
+    table="season_coverage",
+    source=f"SELECT n.id AS season_id, {', '.join(f's.{flag}' for flag in COVERAGE)}"
+    f" {_SEASON_OF} JOIN seasons n ON n.league_id = l.id AND n.year = s.year",
+    match="t.season_id = s.season_id",
+    columns=("season_id", *COVERAGE),
+    keys=("season_id",),
+    natural_key="(SELECT l.provider_league_id || '/' || n.year FROM seasons n"
+    " JOIN leagues l ON l.id = n.league_id WHERE n.id = row_id)",
+    id_column="season_id",
+    order="season_id",
+)
+
+DELIST_COUNTRIES = f"""
+WITH gone AS (
+    UPDATE countries t SET delisted_at = now(), updated_at = now()
+    WHERE t.delisted_at IS NULL AND {COUNTRIES.gone}
+      AND NOT EXISTS (SELECT FROM staged_countries s WHERE s.name = t.name)
+    RETURNING t.id, t.name,
+        to_jsonb(t) - '{{id,created_at,updated_at,delisted_at}}'::text[] AS before),
+feed AS (
+    INSERT INTO catalog_changes (payload_id, entity, row_id, natural_key, change, before)
+    SELECT %(payload)s::bigint, 'countries', id, name, 'delisted', before FROM gone
+    WHERE %(payload)s::bigint IS NOT NULL ORDER BY id)
+SELECT count(*) FROM gone
+"""

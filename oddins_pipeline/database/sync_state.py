@@ -1,0 +1,45 @@
+"""What went wrong last: written on a connection of its own, after everything else."""
+
+from __future__ import annotations
+
+from datetime import datetime
+
+from oddins_pipeline.database.connection import Connection
+
+MOST_CHARACTERS = 1_000
+
+
+def record_error(
+    connection: Connection,
+    *,
+    source: str,
+    base_url: str,
+    entity: str,
+    message: str,
+    at: datetime | None = None,
+) -> None:
+    """Keeps `message` (one line, redacted by the caller) as the entity's last error.
+
+    `at` is when it happened, now by default; an older error never replaces a newer one.
+    """
+    connection.execute(
+        "WITH source AS ("
+        "  INSERT INTO provider_sources (name, base_url) SELECT %(source)s, %(base_url)s"
+        "  WHERE NOT EXISTS (SELECT FROM provider_sources WHERE name = %(source)s)"
+        "  RETURNING id),"
+        " known AS (SELECT id FROM source UNION ALL"
+        "  SELECT id FROM provider_sources WHERE name = %(source)s)"
+        " INSERT INTO provider_sync_state AS s (source_id, entity, last_error_at, last_error)"
+        " SELECT id, %(entity)s, coalesce(%(at)s::timestamptz, clock_timestamp()), %(message)s"
+        " FROM known LIMIT 1"
+        " ON CONFLICT (source_id, entity) DO UPDATE"
+        " SET last_error_at = EXCLUDED.last_error_at, last_error = EXCLUDED.last_error"
+        " WHERE s.last_error_at IS NULL OR s.last_error_at <= EXCLUDED.last_error_at",
+        {
+            "source": source,
+            "base_url": base_url,
+            "entity": entity,
+            "at": at,
+            "message": message[:MOST_CHARACTERS],
+        },
+    )

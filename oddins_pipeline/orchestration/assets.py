@@ -1,0 +1,105 @@
+"""Assets: `raw_leagues`, then the catalog, which is published whole whatever is selected."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import dagster as dg
+from pydantic import Field
+
+from oddins_pipeline.database.publish import TABLES
+from oddins_pipeline.errors import OddinsError
+from oddins_pipeline.orchestration.columns import COLUMNS
+from oddins_pipeline.orchestration.io_manager import RAW, Fetched, Slice
+from oddins_pipeline.orchestration.session import RunSession, failure_of
+from oddins_pipeline.sync import Archived, Query
+
+OWNERS = ["team:odds-data"]
+GROUP = "catalog"
+
+_DESCRIPTIONS = {
+    "countries": "Countries that host competitions, and `World` for international ones.",
+    "leagues": "Competitions: leagues and cups, each with a slug that never changes.",
+    "seasons": "One row per league and year; `is_current` is the provider's last known season.",
+    "season_coverage": "What the provider covers in each season; null means unknown.",
+}
+
+
+class LeaguesConfig(dg.Config):
+    """Which part of the provider's list to fetch. Nothing set: the whole list."""
+
+    season: int | None = Field(None, description="Only this year; adds and updates, never delists.")
+    country: str | None = Field(None, description="Only this country's leagues.")
+    league: int | None = Field(None, description="Only the league with this provider id.")
+    current: bool = Field(False, description="Only each league's current or last season.")
+    force: bool = Field(
+        False, description="Pass the guard's share test and the quarantine threshold."
+    )
+    replay: bool = Field(
+        False, description="Publish the newest archived full answer again, without a request."
+    )
+
+
+@dg.asset(
+    name=RAW,
+    group_name=GROUP,
+    owners=OWNERS,
+    kinds={"python", "postgres"},
+    io_manager_key="postgres_io_manager",
+    required_resource_keys={"sync_session", "api_football"},
+    description="The provider's answer to `/leagues`, byte for byte, in `provider_payloads`."
+    " One request; an answer that the tables show already is not stored again.",
+)
+def raw_leagues(context: dg.AssetExecutionContext, config: LeaguesConfig) -> dg.Output[Fetched]:
+    """Fetches one answer, or takes the archived one with `replay`."""
+    run: RunSession = context.resources.sync_session
+    session = run.session
+    session.force = config.force
+    session.query = Query(config.season, config.country, config.league, config.current)
+    try:
+        if config.replay:
+            archived = session.replayed()
+            return _versioned(Fetched(None, archived, ""), archived.payload.sha256)
+        client = context.resources.api_football()
+        answer = client.leagues(session.query.params)
+    except OddinsError as error:
+        raise failure_of(error) from None
+    return _versioned(Fetched(answer, None, client.base_url), answer.received.sha256)
+
+
+def _versioned(value: Any, sha256: str) -> dg.Output[Any]:
+    return dg.Output(value, data_version=dg.DataVersion(sha256))
+
+
+@dg.multi_asset(
+    name="catalog",
+    can_subset=True,
+    ins={RAW: dg.AssetIn(input_manager_key="postgres_io_manager")},
+    outs={
+        table: dg.AssetOut(
+            description=_DESCRIPTIONS[table],
+            group_name=GROUP,
+            owners=OWNERS,
+            kinds={"postgres"},
+            io_manager_key="postgres_io_manager",
+            is_required=False,
+            metadata={"dagster/column_schema": COLUMNS[table]},
+        )
+        for table in TABLES
+    },
+    required_resource_keys={"sync_session"},
+)
+def catalog(context: dg.AssetExecutionContext, raw_leagues: Archived) -> Iterator[dg.Output[Slice]]:
+    """Validates the answer, then hands out slices of one batch; the selection only decides
+    which assets report."""
+    run: RunSession = context.resources.sync_session
+    try:
+        publication = run.session.judge(raw_leagues)
+    except OddinsError as error:
+        raise failure_of(error) from None
+    for table in TABLES:
+        if table in context.op_execution_context.selected_output_names:
+            yield dg.Output(
+                Slice(publication, table),
+                output_name=table,
+                data_version=dg.DataVersion(publication.payload.sha256),
+            )

@@ -1,0 +1,138 @@
+"""Resources: `sync_session` (the run's lock and connection) and `api_football`.
+
+Both read the settings when a run starts and hold no secret as a field. A set-up that fails
+yields a session that refuses: its first use in a step fails with one sentence, because an
+exception in a resource's set-up would be a RUN_EXCEPTION with two traces, repeated by retries.
+"""
+
+import logging
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from typing import Any
+
+import dagster as dg
+
+from oddins_pipeline.errors import LockHeldError, OddinsError, UsageError
+from oddins_pipeline.logs import hide, one_line, redact, set_run
+from oddins_pipeline.provider.client import Answer, ApiFootball
+from oddins_pipeline.settings import load_settings
+from oddins_pipeline.sync import Archived, Publication, Query, Session, open_session, record_failure
+from oddins_pipeline.target import choose_target
+
+logger = logging.getLogger(__name__)
+
+
+def failure_of(error: OddinsError) -> dg.Failure:
+    """The run's failure: the sentence, and fields that a sensor can tell apart."""
+    return dg.Failure(
+        description=redact(str(error)),
+        metadata={"outcome": error.outcome, "passing": error.passing},
+        allow_retries=False,
+    )
+
+
+class RunSession:
+    """What the steps of one run share: the session, or why there is none."""
+
+    def __init__(self, session: Session | None, refusal: OddinsError | None = None) -> None:
+        self._session = session
+        self._refusal = refusal
+        self.archived: Archived | None = None
+        self.publication: Publication | None = None
+        self.counts: dict[str, Any] | None = None
+        self.answer: Answer | None = None
+
+    @property
+    def session(self) -> Session:
+        """The session. Raises dg.Failure with the reason when there is none."""
+        if self._refusal is not None:
+            raise failure_of(self._refusal) from None
+        assert self._session is not None
+        return self._session
+
+    @property
+    def query(self) -> Query:
+        """What this run asks for, as far as it is known."""
+        return self._session.query if self._session else Query()
+
+
+@dg.resource(
+    config_schema={
+        "lock_wait_seconds": dg.Field(
+            float,
+            is_required=False,
+            description="Seconds to wait for the lock before giving up; by default"
+            " ODDINS_LOCK_WAIT.",
+        )
+    },
+    description="The run's advisory lock and the one connection that it writes with.",
+)
+def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
+    """Opens the session for the length of a run and records the run's failure at its end."""
+    run_id = context.run.run_id if context.run else None
+    set_run(run_id)
+    with ExitStack() as stack:
+        settings = target = None
+        try:
+            settings = load_settings()
+            hide(settings.secrets)
+            target = choose_target(settings)
+            wait = context.resource_config.get("lock_wait_seconds", settings.lock_wait)
+            session = stack.enter_context(
+                open_session(settings, target, run_id=run_id, lock_wait=wait)
+            )
+            run = RunSession(session)
+        except OddinsError as error:
+            logger.error(str(error))  # noqa: TRY400 - a sentence, not a trace
+            run = RunSession(None, error)
+        yield run
+        stack.close()
+        lock_held = isinstance(run._refusal, LockHeldError | UsageError)  # noqa: SLF001
+        message = _failure_message(context, run_id)
+        if message and not lock_held and settings is not None and target is not None:
+            record_failure(settings, target, message, query=run.query)
+
+
+def given_session(run: RunSession) -> dg.ResourceDefinition:
+    """A resource over a session that is open already: the command line's."""
+    return dg.ResourceDefinition.hardcoded_resource(run)
+
+
+def _failure_message(context: dg.InitResourceContext, run_id: str | None) -> str | None:
+    """The first failed step's sentence, from the event log: it covers every way to fail."""
+    if run_id is None or context.instance is None:
+        return None
+    return failure_message(context.instance, run_id)
+
+
+def failure_message(instance: dg.DagsterInstance, run_id: str) -> str | None:
+    """The sentence of a run's first failed step, or None."""
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+        data = entry.dagster_event.step_failure_data if entry.dagster_event else None
+        if data is None:
+            continue
+        if data.user_failure_data and data.user_failure_data.description:
+            return one_line(data.user_failure_data.description)
+        cause = data.error
+        while cause is not None and cause.cause is not None:
+            cause = cause.cause
+        return one_line(cause.message if cause else "the step failed")
+    return None
+
+
+@dg.resource(
+    required_resource_keys={"sync_session"},
+    description="API-Football, or the sample provider; opened at the first request.",
+)
+def api_football(context: dg.InitResourceContext) -> Iterator[Callable[[], ApiFootball]]:
+    """Yields a function that opens the client once; closed with the run."""
+    run: RunSession = context.resources.sync_session
+    with ExitStack() as stack:
+        opened: list[ApiFootball] = []
+
+        def client() -> ApiFootball:
+            if not opened:
+                opened.append(stack.enter_context(run.session.provider()))
+            return opened[0]
+
+        yield client

@@ -1,0 +1,154 @@
+"""From an answer to an error: PROVIDER.md's table as pure functions."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from datetime import datetime, timezone
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+from oddins_pipeline.catalog.answer import errors_of, parse_body
+from oddins_pipeline.database.requests import Quota
+from oddins_pipeline.errors import (
+    BadRequestError,
+    MalformedAnswerError,
+    PlanError,
+    ProviderError,
+    ProviderFaultError,
+    QuotaError,
+    RateLimitError,
+    RejectedKeyError,
+    SuspendedError,
+    TransportError,
+    UnknownProviderError,
+)
+from oddins_pipeline.logs import one_line
+
+PARAMETERS = frozenset(
+    {"id", "name", "country", "code", "season", "team", "type", "current", "search", "last"}
+)
+_QUOTED = 200
+HTTP_OK, HTTP_EMPTY, HTTP_FORBIDDEN, HTTP_TOO_MANY = 200, 204, 403, 429
+HTTP_SERVER_ERROR, HTTP_PROVIDER_TIMEOUT = 500, 499
+
+
+def judge(status: int, headers: Mapping[str, str], body: bytes) -> Any:
+    """The parsed body of a success, or the error that the answer is.
+
+    Raises a ProviderError. The text of an unknown error is quoted, redacted.
+    """
+    if 300 <= status < 400:  # noqa: PLR2004
+        raise ProviderFaultError(
+            f"the provider answered with a redirect (HTTP {status}), which is never followed:"
+            " the key would travel; check API_FOOTBALL_BASE_URL"
+        )
+    if status == HTTP_TOO_MANY:
+        raise _rate_limit(headers)
+    if status == HTTP_FORBIDDEN:
+        raise _rejected(_errors_or_nothing(body))
+    if status >= HTTP_SERVER_ERROR or status == HTTP_PROVIDER_TIMEOUT:
+        raise ProviderFaultError(f"the provider failed (HTTP {status}); try again later")
+    if status not in {HTTP_OK, HTTP_EMPTY}:
+        raise _of_errors(_errors_or_nothing(body), headers) or UnknownProviderError(
+            f"the provider answered HTTP {status}; try again later, or see its status page"
+        )
+    if status == HTTP_EMPTY and not body:
+        raise ProviderFaultError("the provider answered with nothing (HTTP 204)")
+    try:
+        value = parse_body(body)
+    except MalformedAnswerError as error:
+        raise TransportError(f"{error}; it was cut off or is not the provider's") from None
+    error = _of_errors(errors_of(value), headers)
+    if error is not None:
+        raise error
+    return value
+
+
+def _errors_or_nothing(body: bytes) -> dict[str, str]:
+    try:
+        return errors_of(parse_body(body))
+    except MalformedAnswerError:
+        return {}
+
+
+def _of_errors(errors: dict[str, str], headers: Mapping[str, str]) -> ProviderError | None:
+    """The error of an `errors` object, by its key; None when it is empty."""
+    if not errors:
+        return None
+    text = one_line("; ".join(errors.values()), _QUOTED)
+    if "token" in errors:
+        return _rejected(errors)
+    if "access" in errors:
+        return SuspendedError(
+            f"the provider has suspended the account: {text}; no call is made until it is"
+            " settled in the provider's dashboard"
+        )
+    if "ip" in errors or "domain" in errors:
+        return RejectedKeyError(
+            f"the provider does not accept this machine's address: {text}; add it to the"
+            " account's list in the provider's dashboard"
+        )
+    if "ratelimit" in errors:
+        return _rate_limit(headers)
+    if "requests" in errors:
+        return QuotaError(
+            "the day's requests are spent; they are given anew at 00:00 UTC"
+            f" (the provider says: {text})"
+        )
+    if "plan" in errors:
+        return PlanError(f"the provider's plan does not cover this request: {text}")
+    if "bug" in errors:
+        return ProviderFaultError(f"the provider reports a fault of its own: {text}")
+    fields = sorted(PARAMETERS & errors.keys())
+    if fields:
+        return BadRequestError(f"the provider refuses the parameter {', '.join(fields)}: {text}")
+    return UnknownProviderError(f"the provider answered with an unknown error: {text}")
+
+
+def _rejected(errors: dict[str, str]) -> RejectedKeyError:
+    text = one_line("; ".join(errors.values()), _QUOTED) if errors else "HTTP 403"
+    return RejectedKeyError(
+        f"the provider rejects the key ({text}); check SPORTS_PROVIDER_API_KEY"
+    )
+
+
+def _rate_limit(headers: Mapping[str, str]) -> RateLimitError:
+    return RateLimitError(
+        "the provider's limit of requests a minute is reached; try again in a minute",
+        retry_after=retry_after(headers.get("retry-after"), datetime.now(timezone.utc)),
+    )
+
+
+def retry_after(value: str | None, now: datetime) -> float | None:
+    """Seconds to wait by a Retry-After header (seconds or HTTP date); None when unreadable."""
+    if not value:
+        return None
+    try:
+        seconds = float(value)
+    except ValueError:
+        try:
+            when = parsedate_to_datetime(value)
+        except (TypeError, ValueError):
+            return None
+        if when.tzinfo is None:
+            when = when.replace(tzinfo=timezone.utc)
+        seconds = (when - now).total_seconds()
+    return max(0.0, seconds) if math.isfinite(seconds) else None
+
+
+def quota_of(headers: Mapping[str, str]) -> Quota:
+    """What the headers say of the account; absent or odd ones are None."""
+    return Quota(
+        _whole(headers.get("x-ratelimit-requests-limit")),
+        _whole(headers.get("x-ratelimit-requests-remaining")),
+        _whole(headers.get("x-ratelimit-limit")),
+        _whole(headers.get("x-ratelimit-remaining")),
+    )
+
+
+def _whole(value: str | None) -> int | None:
+    if value is None or not value.strip().isascii() or not value.strip().isdigit():
+        return None
+    number = int(value.strip()[:12])
+    return number if number < 2**31 else None

@@ -1,0 +1,260 @@
+"""The league sync without Dagster: fetch, archive, judge, publish. A plain script can use it.
+
+One session is one run: one connection that holds the lock and writes everything.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import asdict, dataclass
+
+from oddins_pipeline.catalog import guard
+from oddins_pipeline.catalog.answer import entries_of, parse_body
+from oddins_pipeline.catalog.normalise import normalise
+from oddins_pipeline.catalog.rows import Batch
+from oddins_pipeline.database import archive, lock, publish, revision, sync_state
+from oddins_pipeline.database.archive import Params
+from oddins_pipeline.database.connection import Connection, connect, database_errors
+from oddins_pipeline.database.merge import Counts
+from oddins_pipeline.database.publish import TABLES, Payload, TableCounts
+from oddins_pipeline.database.requests import RequestLog
+from oddins_pipeline.errors import OddinsError, RefusedAnswerError
+from oddins_pipeline.logs import hide, one_line
+from oddins_pipeline.provider.client import Answer, ApiFootball, Timeouts
+from oddins_pipeline.settings import Settings
+from oddins_pipeline.target import REAL_SOURCE, SAMPLE_SOURCE, Target, database_url
+
+logger = logging.getLogger(__name__)
+
+SAMPLE_KEY = "sample-provider-needs-no-key"
+
+
+@dataclass(frozen=True)
+class Query:
+    """Which part of `/leagues` to ask for; nothing set is the full answer."""
+
+    season: int | None = None
+    country: str | None = None
+    league: int | None = None
+    current: bool = False
+
+    @property
+    def params(self) -> Params:
+        """The request's parameters."""
+        found = {"season": self.season, "country": self.country, "id": self.league}
+        params = {key: str(value) for key, value in found.items() if value is not None}
+        return {**params, "current": "true"} if self.current else params
+
+
+@dataclass(frozen=True)
+class Archived:
+    """An answer in the archive. `unchanged` when the tables show it already."""
+
+    payload: Payload
+    entries: list[object]
+    unchanged: bool = False
+    bytes: int = 0
+
+
+@dataclass(frozen=True)
+class Publication:
+    """A batch that passed the guard, or an answer that needs no publishing."""
+
+    payload: Payload
+    batch: Batch | None
+    unchanged: bool
+
+
+class Session:
+    """One run's connection and lock, and what it does with them."""
+
+    def __init__(
+        self, settings: Settings, target: Target, connection: Connection, run_id: str | None
+    ) -> None:
+        self.settings = settings
+        self.target = target
+        self.connection = connection
+        self.run_id = run_id
+        self.force = False
+        self.query = Query()
+
+    @property
+    def source(self) -> str:
+        """The source that this session expects to speak with."""
+        return SAMPLE_SOURCE if self.target.sample else REAL_SOURCE
+
+    @contextmanager
+    def provider(self) -> Iterator[ApiFootball]:
+        """A client of the target's provider; starts the sample provider when that is it."""
+        settings = self.settings
+        with ExitStack() as stack:
+            base_url = settings.base_url
+            key = settings.api_key.get_secret_value() if settings.api_key else SAMPLE_KEY
+            if self.target.sample:
+                from oddins_pipeline.sample_provider import SampleProvider
+
+                base_url = stack.enter_context(SampleProvider()).url
+                key = SAMPLE_KEY
+                logger.info("sample provider started: generated data, not the provider's")
+            log = RequestLog(self.connection, self.run_id, settings.requests_per_minute)
+            yield stack.enter_context(ApiFootball(base_url, key, timeouts_of(settings), log))
+
+    def archive(self, answer: Answer, base_url: str) -> Archived:
+        """Stores the answer, or stamps the stored one when the tables show it already."""
+        received = answer.received
+        with database_errors():
+            source_id = archive.ensure_source(self.connection, answer.source, base_url)
+            logger.info("provider source ensured", extra={"source_id": source_id})
+            shown = archive.shown_payload(self.connection, received, source_id)
+            if shown is not None and not self.force:
+                archive.record_seen(self.connection, shown, received.fetched_at)
+                return Archived(shown, answer.entries, unchanged=True, bytes=len(received.body))
+            payload = archive.archive(
+                self.connection, received, source_id=source_id, run_id=self.run_id
+            )
+        return Archived(payload, answer.entries, bytes=len(received.body))
+
+    def stored(self, *, of_run: str | None = None) -> Archived:
+        """The archived answer to publish when none was fetched in this run.
+
+        Raises NothingToPublishError.
+        """
+        with database_errors():
+            found = archive.of_run(self.connection, of_run) if of_run else None
+            payload, body = found or archive.newest_published(self.connection)
+        return Archived(payload, entries_of(parse_body(body)), bytes=len(body))
+
+    def replayed(self) -> Archived:
+        """The newest archived full answer (a refused one only with force)."""
+        with database_errors():
+            payload, body = archive.newest_full(self.connection, also_refused=self.force)
+        return Archived(payload, entries_of(parse_body(body)), bytes=len(body))
+
+    def judge(self, archived: Archived) -> Publication:
+        """Normalises and guards. Raises RefusedAnswerError after keeping the reason."""
+        if archived.unchanged:
+            return Publication(archived.payload, None, unchanged=True)
+        batch = normalise(archived.entries)
+        archived.entries.clear()
+        limits = limits_of(self.settings)
+        with database_errors():
+            listed = publish.stored_years(self.connection) if archived.payload.full else {}
+            try:
+                guard.check(
+                    batch, listed, limits, full=archived.payload.full, force=self.force
+                )
+            except RefusedAnswerError as error:
+                with self.connection.transaction():
+                    archive.record_refusal(self.connection, archived.payload, str(error))
+                    publish.record_anomalies(self.connection, archived.payload.id, batch)
+                raise
+        return Publication(archived.payload, batch, unchanged=False)
+
+    def publish(self, publication: Publication) -> TableCounts:
+        """Writes the batch in one transaction. Raises DatabaseError; then nothing is written."""
+        if publication.batch is None:
+            counts = self._unchanged_counts()
+        else:
+            with database_errors(), self.connection.transaction():
+                counts = publish.publish(
+                    self.connection, publication.payload, publication.batch
+                )
+        self._prune()
+        figures = {
+            f"{table}_{what}": number
+            for table, count in counts.items()
+            for what, number in asdict(count).items()
+        }
+        figures |= {f"{t}_upserted": c.inserted + c.updated for t, c in counts.items()}
+        logger.info(
+            "sync completed" if publication.batch else "sync completed: unchanged",
+            extra={"payload_id": publication.payload.id, **figures},
+        )
+        return counts
+
+    def _unchanged_counts(self) -> TableCounts:
+        with database_errors():
+            row = self.connection.execute(
+                "SELECT cursor -> 'counts' FROM provider_sync_state WHERE entity IN (%s, %s)"
+                " ORDER BY (cursor ->> 'payload_id')::bigint DESC NULLS LAST LIMIT 1",
+                (publish.FULL, publish.PARTIAL),
+            ).fetchone()
+        stored = row[0] if row and isinstance(row[0], dict) else {}
+        received = {table: stored.get(table, {}).get("received", 0) for table in TABLES}
+        return {t: Counts(received=n, unchanged=n) for t, n in received.items()}
+
+    def _prune(self) -> None:
+        """Retention is housekeeping: it must not fail a sync that is committed."""
+        try:
+            with database_errors():
+                archive.prune(
+                    self.connection,
+                    bodies_days=self.settings.keep_bodies_days,
+                    requests_days=self.settings.keep_requests_days,
+                )
+        except OddinsError as error:
+            logger.warning("retention failed", extra={"reason": one_line(str(error))})
+
+
+@contextmanager
+def open_session(
+    settings: Settings, target: Target, *, run_id: str | None, lock_wait: float
+) -> Iterator[Session]:
+    """Connects, takes the lock, checks the revision; gives the lock back at the end.
+
+    Raises LockHeldError, DatabaseError, SchemaError.
+    """
+    hide(settings.secrets)
+    url = database_url(settings, target)
+    purpose = f"sync {run_id[:8]}" if run_id else "sync"
+    with connect(url, settings, purpose=purpose) as connection:
+        with database_errors():
+            lock.acquire(connection, wait=lock_wait)
+            revision.ensure_current(
+                connection, url=url, upgrade_itself=settings.app_env == "local"
+            )
+        try:
+            yield Session(settings, target, connection, run_id)
+        finally:
+            if not connection.closed and not connection.broken:
+                lock.release(connection)
+
+
+def record_failure(
+    settings: Settings, target: Target, message: str, *, query: Query | None = None
+) -> None:
+    """Best effort, on a fresh connection, five seconds: the run has failed already."""
+    quick = settings.model_copy(update={"database_connect_timeout": 5, "statement_timeout": 5.0})
+    try:
+        with connect(database_url(settings, target), quick, purpose="failure") as connection:
+            sync_state.record_error(
+                connection,
+                source=SAMPLE_SOURCE if target.sample else REAL_SOURCE,
+                base_url="sample provider" if target.sample else settings.base_url,
+                entity=publish.PARTIAL if query and query.params else publish.FULL,
+                message=one_line(message, sync_state.MOST_CHARACTERS),
+            )
+    except Exception as error:  # noqa: BLE001 - nothing may hide the failure itself
+        logger.warning("the failure could not be recorded", extra={"reason": one_line(str(error))})
+
+
+def timeouts_of(settings: Settings) -> Timeouts:
+    """The client's limits."""
+    return Timeouts(
+        connect=settings.connect_timeout,
+        read=settings.read_timeout,
+        attempt=settings.attempt_timeout,
+        total=settings.total_timeout,
+        attempts=settings.attempts,
+        longest_wait=settings.longest_wait,
+        max_bytes=int(settings.max_body_mb * 1_000_000),
+    )
+
+
+def limits_of(settings: Settings) -> guard.Limits:
+    """The guard's thresholds."""
+    return guard.Limits(
+        settings.min_league_share, settings.min_season_share, settings.max_quarantine_share
+    )
