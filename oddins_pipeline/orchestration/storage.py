@@ -1,0 +1,138 @@
+"""Dagster's own storage, kept in the schema `dagster` of the catalog's database.
+
+dagster.yaml names `CatalogStorage` under `storage: custom:`, without any config: what travels to
+run workers and code servers (`InstanceRef`, visible in `ps`) is the class's name, and each
+process reads the settings for itself. dagster-postgres stays at work below; two things differ:
+one pool of connections serves runs, events and schedules, where it opens a connection for nearly
+every call, and processes that start at once on an empty database make the tables one by one.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from functools import lru_cache
+from typing import Any
+
+from dagster._config.config_schema import UserConfigSchema
+from dagster._serdes import ConfigurableClassData
+from dagster_postgres import DagsterPostgresStorage
+from dagster_postgres.utils import DagsterPostgresException, retry_pg_connection_fn
+from sqlalchemy import create_engine, text
+from sqlalchemy.engine import URL, Engine, make_url
+from sqlalchemy.exc import ArgumentError, ProgrammingError
+from sqlalchemy.pool import NullPool
+
+from oddins_pipeline.errors import DatabaseError, SchemaError, UsageError
+
+SCHEMA = "dagster"
+APPLICATION_NAME = "oddins dagster"
+TABLES = frozenset({"runs", "instance_info", "event_logs", "jobs"})
+"""One table of each storage, and the newest of the run storage: present when all are."""
+
+CREATION_LOCK = 0x0DD1_0DA6_57E2
+"""Advisory lock held while the tables are made; any constant that nothing else uses."""
+
+
+class CatalogStorage(DagsterPostgresStorage):
+    """dagster-postgres on the catalog's database, with one pool for its three storages."""
+
+    def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
+        """Connects, and makes schema and tables when absent. Raises DatabaseError."""
+        engine = _engine(postgres_url, os.getpid())
+        _ensure_tables(postgres_url, engine)
+        super().__init__(postgres_url, should_autocreate_tables=False, inst_data=inst_data)
+        for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
+            storage._engine = engine  # noqa: SLF001 - theirs has no pool and is not connected yet
+
+    @classmethod
+    def config_type(cls) -> UserConfigSchema:
+        """No fields: the settings say where the catalog is."""
+        return {}
+
+    @classmethod
+    def from_config_value(
+        cls,
+        inst_data: ConfigurableClassData | None,
+        config_value: Mapping[str, Any],  # noqa: ARG003 - Dagster's signature
+    ) -> CatalogStorage:
+        """The storage at the settings' catalog. Raises UsageError when they name none."""
+        from oddins_pipeline.target import catalog_url
+
+        return cls(storage_url(catalog_url()), inst_data)
+
+
+def storage_url(catalog_url: str) -> str:
+    """The same database over psycopg2, with `dagster` as its only schema.
+
+    All other parameters (sslmode, host, …) stay; `options` is added to. `public` is left out of
+    the search path, or Dagster would take the catalog's tables and migrations for its own.
+    Raises UsageError, which does not quote the URL, when it cannot be read.
+    """
+    try:
+        url = make_url(catalog_url)
+    except (ArgumentError, ValueError):
+        url = URL.create("")
+    if url.get_backend_name() not in {"postgresql", "postgres"}:
+        raise UsageError("DATABASE_URL is not of the form postgresql://user:password@host/name")
+    given = url.query.get("options", ())
+    options = [given] if isinstance(given, str) else list(given)
+    url = url.set(drivername="postgresql+psycopg2").update_query_dict(
+        {
+            "options": " ".join([*options, f"-csearch_path={SCHEMA}"]),
+            "application_name": APPLICATION_NAME,
+        }
+    )
+    return url.render_as_string(hide_password=False)
+
+
+@lru_cache
+def _engine(postgres_url: str, pid: int) -> Engine:  # noqa: ARG001 - a forked child gets its own
+    """One engine per database and process, however often Dagster makes an instance.
+
+    Two connections stay open; more are made when threads need them and closed after use.
+    """
+    return create_engine(
+        postgres_url,
+        isolation_level="AUTOCOMMIT",  # as dagster-postgres has it
+        pool_size=2,
+        max_overflow=-1,
+        pool_pre_ping=True,
+        pool_use_lifo=True,
+    )
+
+
+def _ensure_tables(postgres_url: str, engine: Engine) -> None:
+    """Makes schema and tables when one is missing, one process at a time."""
+    if _tables(engine) >= TABLES:
+        return
+    lock = create_engine(postgres_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
+    with lock.connect() as connection:  # closing it, and so the session, frees the lock
+        connection.execute(text("SET lock_timeout = '60s'"))
+        connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": CREATION_LOCK})
+        if _tables(engine) >= TABLES:
+            return
+        query = text("SELECT 1 FROM pg_namespace WHERE nspname = :schema")
+        if connection.execute(query, {"schema": SCHEMA}).first() is None:
+            # Only when absent: IF NOT EXISTS asks for the right to create in either case.
+            try:
+                connection.execute(text(f"CREATE SCHEMA {SCHEMA}"))
+            except ProgrammingError:
+                raise SchemaError(
+                    f"this database role may not create the schema {SCHEMA} that Dagster's"
+                    f" tables need; as the owner: CREATE SCHEMA {SCHEMA} AUTHORIZATION <role>"
+                ) from None
+        DagsterPostgresStorage(postgres_url)
+
+
+def _tables(engine: Engine) -> frozenset[str]:
+    """Names of the tables in Dagster's schema. Raises DatabaseError."""
+    try:
+        # Sees a database through its restart: 1.4 s in all.
+        connected = retry_pg_connection_fn(engine.connect, retry_limit=3)
+    except DagsterPostgresException as error:
+        reason = str(getattr(error.__cause__, "orig", error)).strip()
+        raise DatabaseError(f"the database of Dagster's storage: {reason}") from None
+    with connected as connection:
+        query = text("SELECT tablename FROM pg_tables WHERE schemaname = :schema")
+        return frozenset(connection.scalars(query, {"schema": SCHEMA}))
