@@ -1,5 +1,6 @@
 """Assets: `raw_leagues`, then the catalog, which is published whole whatever is selected."""
 
+import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -12,6 +13,9 @@ from oddins_pipeline.orchestration.columns import COLUMNS
 from oddins_pipeline.orchestration.io_manager import RAW, Fetched, Slice
 from oddins_pipeline.orchestration.session import RunSession, failure_of
 from oddins_pipeline.sync import Archived, Query
+
+# The data version is how consumers react to changes only; it has been beta since Dagster 1.3.
+warnings.filterwarnings("ignore", message=".*`data_version`.*", category=dg.BetaWarning)
 
 OWNERS = ["team:odds-data"]
 GROUP = "catalog"

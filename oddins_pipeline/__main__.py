@@ -1,0 +1,5 @@
+"""`python -m oddins_pipeline` is `oddins`."""
+
+from oddins_pipeline.cli import main
+
+main()

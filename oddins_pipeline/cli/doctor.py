@@ -1,0 +1,122 @@
+"""`oddins doctor`: each part of the set-up, with its remedy."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import click
+
+from oddins_pipeline.cli.output import prepare
+from oddins_pipeline.database import revision
+from oddins_pipeline.database.connection import Connection, connect, database_errors
+from oddins_pipeline.database.requests import RequestLog
+from oddins_pipeline.errors import OddinsError
+from oddins_pipeline.provider.client import ApiFootball
+from oddins_pipeline.settings import Settings
+from oddins_pipeline.sync import timeouts_of
+from oddins_pipeline.target import Target, database_url
+
+Check = Callable[[], str]
+
+
+@click.command()
+@click.option("--sample", is_flag=True, help="The sample database; APP_ENV=local only.")
+def command(*, sample: bool) -> None:
+    """Check environment, database, revision, key, Dagster home and daemon."""
+    settings, target = prepare(sample=sample, log_format="text")
+    click.echo(f"database: {target.describe(settings)}")
+    click.echo(f"ok    environment: APP_ENV={settings.app_env}")
+    failed = [name for name, passed in _run(settings, target) if not passed]
+    sys.exit(1 if failed else 0)
+
+
+def _run(settings: Settings, target: Target) -> Iterator[tuple[str, bool]]:
+    try:
+        url = database_url(settings, target)
+        connection = connect(url, settings, purpose="doctor")
+    except OddinsError as error:
+        yield _say("database", str(error), passed=False)
+        return
+    with connection:
+        version = connection.info.server_version // 10_000
+        yield _say("database", f"PostgreSQL {version}, UTF8", passed=True)
+        ready = yield from _attempt("revision", lambda: _revision(connection))
+        if ready:
+            yield from _attempt("key", lambda: _key(settings, target, connection))
+            yield from _attempt("daemon", lambda: _daemon(connection))
+        yield from _attempt("Dagster home", lambda: _home(settings))
+
+
+def _attempt(name: str, check: Check) -> Iterator[tuple[str, bool]]:
+    try:
+        with database_errors():
+            message = check()
+    except OddinsError as error:
+        yield _say(name, str(error), passed=False)
+        return False  # type: ignore[return-value]
+    yield _say(name, message, passed=True)
+    return True  # type: ignore[return-value]
+
+
+def _say(name: str, message: str, *, passed: bool) -> tuple[str, bool]:
+    from oddins_pipeline.logs import redact
+
+    click.echo(f"{'ok   ' if passed else 'FAIL '} {name}: {redact(message)}")
+    return name, passed
+
+
+def _revision(connection: Connection) -> str:
+    if not revision.is_current(connection):
+        raise OddinsError("the schema is not there or not current; run `oddins db upgrade`")
+    return f"{revision.REVISIONS[-1]}, current"
+
+
+def _key(settings: Settings, target: Target, connection: Connection) -> str:
+    """Asks /status, which is free; the account's part of the answer is never looked at."""
+    if target.sample:
+        return "not needed for the sample provider"
+    assert settings.api_key is not None
+    log = RequestLog(connection, None, settings.requests_per_minute)
+    key = settings.api_key.get_secret_value()
+    with ApiFootball(settings.base_url, key, timeouts_of(settings), log) as client:
+        status = client.status()
+    subscription, requests = status["subscription"], status["requests"]
+    if subscription.get("active") is False:
+        raise OddinsError(
+            f"the subscription is not active (end: {subscription.get('end')}); renew it in the"
+            " provider's dashboard"
+        )
+    return (
+        f"accepted; plan {subscription.get('plan')} until {subscription.get('end')},"
+        f" {requests.get('current')} of {requests.get('limit_day')} requests used today"
+    )
+
+
+def _daemon(connection: Connection) -> str:
+    """Heartbeats in Dagster's storage; a set-up without a daemon is a choice, not a fault."""
+    row = connection.execute("SELECT to_regclass('dagster.daemon_heartbeats')").fetchone()
+    if row is None or row[0] is None:
+        return "none has run here; `oddins dev` starts one"
+    found = connection.execute(
+        "SELECT count(*) FROM dagster.daemon_heartbeats"
+        " WHERE timestamp > (now() AT TIME ZONE 'UTC') - interval '5 minutes'"
+    ).fetchone()
+    if found and found[0]:
+        return "running"
+    return "not running; schedules and sensors need it: `oddins dev`, or `dagster-daemon run`"
+
+
+def _home(settings: Settings) -> str:
+    named = os.environ.get("DAGSTER_HOME")
+    own = settings.state_folder / "dagster"
+    if not named:
+        return f"DAGSTER_HOME is not set; `oddins` uses {own}"
+    if not (Path(named) / "dagster.yaml").is_file():
+        raise OddinsError(
+            f"DAGSTER_HOME={named} has no dagster.yaml: runs are recorded apart from the"
+            " catalog and not limited to one at a time; copy the project's dagster.yaml there"
+        )
+    return f"{named} (DAGSTER_HOME)"

@@ -1,0 +1,208 @@
+"""Shared parts: real servers, one fresh database a test, a clean environment."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+from urllib.parse import urlsplit, urlunsplit
+
+import psycopg
+import pytest
+
+from oddins_pipeline.database import embedded
+from oddins_pipeline.database.upgrade import upgrade
+from oddins_pipeline.sample_provider import SampleProvider
+from oddins_pipeline_tests.postgres15 import BINARIES, Postgres15
+
+KEY = "test-key-1234567890"
+OURS = ("ODDINS_", "DAGSTER_", "DATABASE_URL", "SPORTS_PROVIDER_API_KEY", "APP_ENV", "API_FOOTBALL")
+LEFT_OUT: dict[str, str] = {}
+
+
+def pytest_configure() -> None:
+    """Says once what this machine cannot run."""
+    if not BINARIES.is_dir():
+        LEFT_OUT["PostgreSQL 15"] = f"{BINARIES} is not there; install postgresql-15"
+
+
+def pytest_terminal_summary(terminalreporter: Any) -> None:
+    """Lists what was left out and why."""
+    for what, why in LEFT_OUT.items():
+        terminalreporter.write_line(f"left out: {what}: {why}")
+    if not LEFT_OUT:
+        terminalreporter.write_line("left out: nothing")
+
+
+def pytest_sessionfinish(session: pytest.Session) -> None:
+    """CI leaves nothing out."""
+    if LEFT_OUT and os.environ.get("ODDINS_TESTS_REQUIRE_ALL") and session.exitstatus == 0:
+        session.exitstatus = pytest.ExitCode.TESTS_FAILED
+
+
+@pytest.fixture(autouse=True)
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """No variable and no `.env` of the caller reaches a test."""
+    for name in list(os.environ):
+        if name.startswith(OURS):
+            monkeypatch.delenv(name)
+    monkeypatch.setenv("ODDINS_HOME", str(tmp_path / "home"))
+    monkeypatch.chdir(tmp_path)
+
+
+@pytest.fixture(scope="session")
+def _server18() -> Iterator[str]:
+    home = Path(tempfile.mkdtemp(prefix="oddins-tests-"))
+    yield embedded.start(home, "oddins_template")
+    shutil.rmtree(home, ignore_errors=True)
+
+
+@pytest.fixture(scope="session")
+def _server15() -> Iterator[str | None]:
+    if not BINARIES.is_dir():
+        yield None
+        return
+    with Postgres15() as server:
+        yield server.url("oddins_template")
+
+
+@pytest.fixture(scope="session")
+def _templates(_server18: str, _server15: str | None) -> dict[int, str]:
+    found = {18: _server18}
+    if _server15 is not None:
+        found[15] = _server15
+    for url in found.values():
+        upgrade(url)
+    return found
+
+
+def at_database(url: str, name: str) -> str:
+    """The same server, another database."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc, f"/{name}", parts.query, ""))
+
+
+_counter = iter(range(1_000_000))
+
+
+def _clone(template: str) -> str:
+    name = f"test_{os.getpid()}_{next(_counter)}"
+    with psycopg.connect(at_database(template, "postgres"), autocommit=True) as admin:
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE oddins_template")  # type: ignore[arg-type]
+    return at_database(template, name)
+
+
+@pytest.fixture
+def database(_templates: dict[int, str]) -> str:
+    """The address of a fresh, upgraded database on PostgreSQL 18."""
+    return _clone(_templates[18])
+
+
+@pytest.fixture(params=[18, 15])
+def any_database(request: pytest.FixtureRequest, _templates: dict[int, str]) -> str:
+    """The same on each PostgreSQL that is here."""
+    if request.param not in _templates:
+        pytest.skip(f"PostgreSQL {request.param} is not installed")
+    return _clone(_templates[request.param])
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a command left behind."""
+
+    code: int
+    stdout: str
+    stderr: str
+
+    @property
+    def json(self) -> dict[str, Any]:
+        """stdout as one JSON object."""
+        value: dict[str, Any] = json.loads(self.stdout)
+        return value
+
+    @property
+    def logs(self) -> list[dict[str, Any]]:
+        """The JSON lines of stderr."""
+        return [json.loads(line) for line in self.stderr.splitlines() if line.startswith("{")]
+
+
+Oddins = Callable[..., Outcome]
+
+
+@pytest.fixture
+def oddins(tmp_path: Path) -> Oddins:
+    """Runs `oddins` as a user does, in a process of its own."""
+
+    def run(*arguments: str, **environment: str) -> Outcome:
+        done = subprocess.run(  # noqa: S603 - our own command
+            [sys.executable, "-m", "oddins_pipeline", *arguments],
+            env={**os.environ, **environment},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        return Outcome(done.returncode, done.stdout, done.stderr)
+
+    return run
+
+
+@pytest.fixture
+def provider() -> Iterator[SampleProvider]:
+    """A small sample provider on loopback."""
+    with SampleProvider(scale=0.05) as running:
+        yield running
+
+
+@dataclass(frozen=True)
+class Service:
+    """A database, a provider, and the command that joins them."""
+
+    run: Oddins
+    database: str
+    provider: SampleProvider
+
+    def environment(self) -> dict[str, str]:
+        """The variables of a configured service."""
+        return {
+            "DATABASE_URL": self.database,
+            "SPORTS_PROVIDER_API_KEY": KEY,
+            "API_FOOTBALL_BASE_URL": self.provider.url,
+        }
+
+    def sync(self, *arguments: str, **environment: str) -> Outcome:
+        """`oddins sync leagues --json …`."""
+        variables = {**self.environment(), **environment}
+        return self.run("sync", "leagues", "--json", *arguments, **variables)
+
+    def query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
+        """Rows of a statement."""
+        with psycopg.connect(self.database, autocommit=True) as connection:
+            return connection.execute(statement, values or None).fetchall()  # type: ignore[arg-type]
+
+    def versions(self) -> list[tuple[Any, ...]]:
+        """Every row version of the four tables: equal lists mean that nothing moved."""
+        found: list[tuple[Any, ...]] = []
+        for table in ("countries", "leagues", "seasons", "season_coverage"):
+            found += self.query(f"SELECT '{table}', ctid::text, xmin::text FROM {table}")  # noqa: S608
+        return sorted(found)
+
+
+@pytest.fixture
+def service(oddins: Oddins, database: str, provider: SampleProvider) -> Service:
+    """A configured service on PostgreSQL 18."""
+    return Service(oddins, database, provider)
+
+
+@pytest.fixture
+def any_service(oddins: Oddins, any_database: str, provider: SampleProvider) -> Service:
+    """A configured service on each PostgreSQL that is here."""
+    return Service(oddins, any_database, provider)
