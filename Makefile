@@ -1,0 +1,62 @@
+# Each target sets up what it needs; a second call starts at once.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+.DEFAULT_GOAL := help
+.PHONY: help sync test lint build lock clean
+
+help: ## Show the targets
+	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
+
+sync: $(VENV)/.runtime-stamp ## Run the main job (ARGS="--season 2024" for options)
+	@$(BIN)/oddins sync leagues $(ARGS)
+
+test: $(VENV)/.dev-stamp ## Run every test
+	@$(BIN)/python -m pytest $(ARGS)
+
+lint: $(VENV)/.dev-stamp ## Check style and types
+	@$(BIN)/ruff check .
+	@$(BIN)/ruff format --check .
+	@$(BIN)/mypy
+
+build: $(VENV)/.dev-stamp ## Make a wheel in dist/
+	@$(BIN)/python -m build --wheel --no-isolation --outdir dist
+
+lock: $(VENV)/.dev-stamp ## Pin the newest versions that fit pyproject.toml
+	@$(BIN)/python -m pip install --quiet uv
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements/runtime.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header --extra dev pyproject.toml \
+		-o requirements/dev.txt
+
+clean: ## Remove what the targets made, but not the data in .oddins
+	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+
+$(VENV)/.venv-stamp:
+	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
+		echo "Python 3.10 to 3.13 is needed; name one with make PYTHON=/path/to/python3.11" >&2; \
+		exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
+		echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
+	@echo "making $(VENV) (about a minute, once)" >&2
+	@rm -rf $(VENV)
+	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
+	@touch $@
+
+# An editable install cannot carry a hash: the pinned packages first, then the project alone.
+define install
+@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
+@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	--no-build-isolation -e .
+endef
+
+$(VENV)/.runtime-stamp: $(VENV)/.venv-stamp requirements/runtime.txt pyproject.toml
+	$(call install,requirements/runtime.txt)
+	@touch $@
+
+$(VENV)/.dev-stamp: $(VENV)/.venv-stamp requirements/dev.txt pyproject.toml
+	$(call install,requirements/dev.txt)
+	@touch $@ $(VENV)/.runtime-stamp
