@@ -14,7 +14,7 @@ from oddins_pipeline.errors import RefusedAnswerError
 from oddins_pipeline.sync import Query, Session, limits_of
 
 
-class _RollBack(Exception):
+class _RollBackError(Exception):
     """Leaves the transaction without a trace."""
 
 
@@ -23,9 +23,7 @@ def rehearse(session: Session, options: dict[str, Any]) -> dict[str, Any]:
 
     Writes nothing but the request's row.
     """
-    query = Query(
-        options["season"], options["country"], options["league"], options["current"]
-    )
+    query = Query(options["season"], options["country"], options["league"], options["current"])
     with session.provider() as client:
         answer = client.leagues(query.params)
         base_url = client.base_url
@@ -53,8 +51,8 @@ def rehearse(session: Session, options: dict[str, Any]) -> dict[str, Any]:
                     connection, answer.received, source_id=source, run_id=None
                 )
                 counts = publish.publish(connection, payload, batch)
-                raise _RollBack
-        except _RollBack:
+                raise _RollBackError
+        except _RollBackError:
             pass
         quota = last_quota(connection)
     return {

@@ -94,7 +94,11 @@ class Settings(BaseSettings):
         description="requests a minute unless the provider's headers allow more",
     )
     pool_size: int = Field(
-        2, validation_alias="ODDINS_POOL_SIZE", ge=1, le=50, description="connections kept for reads"
+        2,
+        validation_alias="ODDINS_POOL_SIZE",
+        ge=1,
+        le=50,
+        description="connections kept for reads",
     )
     pool_overflow: int = Field(
         3, validation_alias="ODDINS_POOL_OVERFLOW", ge=0, le=50, description="further ones at need"
@@ -253,7 +257,7 @@ def _sentence(item: dict[str, object]) -> str:
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "literal_error" and name == "APP_ENV":
         message = "is not one of local, staging, production; set one of them or leave it out"
-    elif item["type"] not in {"value_error"}:
+    elif item["type"] != "value_error":
         message = f"is not usable: {message}"
     return f"{name} {message}".strip()
 

@@ -142,9 +142,7 @@ class Session:
         with database_errors():
             listed = publish.stored_years(self.connection) if archived.payload.full else {}
             try:
-                guard.check(
-                    batch, listed, limits, full=archived.payload.full, force=self.force
-                )
+                guard.check(batch, listed, limits, full=archived.payload.full, force=self.force)
             except RefusedAnswerError as error:
                 with self.connection.transaction():
                     archive.record_refusal(self.connection, archived.payload, str(error))
@@ -158,9 +156,7 @@ class Session:
             counts = self._unchanged_counts()
         else:
             with database_errors(), self.connection.transaction():
-                counts = publish.publish(
-                    self.connection, publication.payload, publication.batch
-                )
+                counts = publish.publish(self.connection, publication.payload, publication.batch)
         self._prune()
         figures = {
             f"{table}_{what}": number
@@ -212,9 +208,7 @@ def open_session(
     with connect(url, settings, purpose=purpose) as connection:
         with database_errors():
             lock.acquire(connection, wait=lock_wait)
-            revision.ensure_current(
-                connection, url=url, upgrade_itself=settings.app_env == "local"
-            )
+            revision.ensure_current(connection, url=url, upgrade_itself=settings.app_env == "local")
         try:
             yield Session(settings, target, connection, run_id)
         finally:

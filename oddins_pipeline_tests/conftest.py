@@ -16,10 +16,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from oddins_pipeline.sample_provider import SampleProvider
 
 from oddins_pipeline.database import embedded
 from oddins_pipeline.database.upgrade import upgrade
-from oddins_pipeline.sample_provider import SampleProvider
 from oddins_pipeline_tests.postgres15 import BINARIES, Postgres15
 
 KEY = "test-key-1234567890"
@@ -192,7 +192,7 @@ class Service:
         """Every row version of the four tables: equal lists mean that nothing moved."""
         found: list[tuple[Any, ...]] = []
         for table in ("countries", "leagues", "seasons", "season_coverage"):
-            found += self.query(f"SELECT '{table}', ctid::text, xmin::text FROM {table}")  # noqa: S608
+            found += self.query(f"SELECT '{table}', ctid::text, xmin::text FROM {table}")
         return sorted(found)
 
 

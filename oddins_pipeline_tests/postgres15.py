@@ -9,6 +9,8 @@ import tempfile
 from pathlib import Path
 from types import TracebackType
 
+from typing_extensions import Self
+
 BINARIES = Path("/usr/lib/postgresql/15/bin")
 
 
@@ -16,9 +18,9 @@ class Postgres15:
     """A server on a unix socket in a folder of its own, gone at the end."""
 
     def __init__(self) -> None:
-        self.folder = Path(tempfile.mkdtemp(prefix="oddins-pg15-", dir="/tmp"))  # noqa: S108 - a short path: sockets allow 107 bytes
+        self.folder = Path(tempfile.mkdtemp(prefix="oddins-pg15-", dir="/tmp"))
 
-    def __enter__(self) -> Postgres15:
+    def __enter__(self) -> Self:
         if os.geteuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
         data = str(self.folder / "data")
@@ -45,7 +47,13 @@ class Postgres15:
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(BINARIES / program), *arguments]
         if os.geteuid() == 0:
-            command = ["setpriv", "--reuid=postgres", "--regid=postgres", "--clear-groups", *command]
+            command = [
+                "setpriv",
+                "--reuid=postgres",
+                "--regid=postgres",
+                "--clear-groups",
+                *command,
+            ]
         subprocess.run(  # noqa: S603 - PostgreSQL's own programs
             command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder
         )

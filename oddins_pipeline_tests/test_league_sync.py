@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import random
 import signal
 import subprocess
@@ -13,8 +14,8 @@ from typing import Any
 
 import psycopg
 import pytest
-
 from oddins_pipeline.sample_provider import generate_leagues
+
 from oddins_pipeline_tests.conftest import KEY, Service
 
 Entries = list[dict[str, Any]]
@@ -57,7 +58,7 @@ def test_a_first_sync_loads_the_whole_catalog(any_service: Service, entries: Ent
     }
     for table, rows in expected.items():
         assert done.json["counts"][table]["inserted"] == rows
-        assert any_service.query(f"SELECT count(*) FROM {table}") == [(rows,)]  # noqa: S608
+        assert any_service.query(f"SELECT count(*) FROM {table}") == [(rows,)]
 
 
 def test_the_same_answer_in_another_order_moves_no_row_version(
@@ -122,9 +123,9 @@ def test_a_shrunken_answer_is_refused_and_force_publishes_it(
     )
     assert "of the listed leagues" in error[0][0]
     assert error[0][1]
-    assert any_service.query("SELECT count(*) FROM provider_payloads WHERE refusal IS NOT NULL") == [
-        (1,)
-    ]
+    assert any_service.query(
+        "SELECT count(*) FROM provider_payloads WHERE refusal IS NOT NULL"
+    ) == [(1,)]
     forced = any_service.sync("--force")
     assert forced.code == 0
     gone = len(entries) - len(entries) * 9 // 10
@@ -191,10 +192,8 @@ def test_eight_at_once_make_one_request_and_seven_exit_75(
 ) -> None:
     serve(service, entries)
     service.provider.delay = 4.0
-    import os
-
     started = [
-        subprocess.Popen(  # noqa: S603 - our own command
+        subprocess.Popen(
             [sys.executable, "-m", "oddins_pipeline", "sync", "leagues"],
             env={**os.environ, **service.environment()},
             cwd=tmp_path,
@@ -218,14 +217,12 @@ def test_eight_at_once_make_one_request_and_seven_exit_75(
 def test_a_killed_sync_leaves_one_whole_answer(
     service: Service, entries: Entries, tmp_path: Path, delay: float
 ) -> None:
-    import os
-
     other = [entry for entry in json.loads(json.dumps(entries)) if entry["league"]["id"] > 1]
     for entry in other:
         entry["league"]["logo"] = "https://media.example.test/new.png"
     serve(service, entries, other)
     service.sync()
-    process = subprocess.Popen(  # noqa: S603 - our own command
+    process = subprocess.Popen(
         [sys.executable, "-m", "oddins_pipeline", "sync", "leagues", "--force"],
         env={**os.environ, **service.environment()},
         cwd=tmp_path,
@@ -256,7 +253,7 @@ def test_the_key_and_the_password_appear_nowhere(
         " WHERE schemaname IN ('public', 'dagster')"
     )
     for (table,) in tables:
-        assert service.query(f"SELECT count(*) FROM {table} t WHERE t::text LIKE '%{KEY}%'") == [  # noqa: S608
+        assert service.query(f"SELECT count(*) FROM {table} t WHERE t::text LIKE '%{KEY}%'") == [
             (0,)
         ]
 
@@ -308,8 +305,6 @@ def test_the_log_tells_the_story_in_json_lines(service: Service, entries: Entrie
 def test_the_same_sync_runs_as_dagster_asset_materialize(
     service: Service, entries: Entries, tmp_path: Path
 ) -> None:
-    import os
-
     serve(service, entries)
     home = tmp_path / "dagster_home"
     home.mkdir()

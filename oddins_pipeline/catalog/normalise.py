@@ -86,7 +86,7 @@ class _Normaliser:
         try:
             head = validate_head(entry)
             if not isinstance(seasons, list):
-                raise ValueError("seasons is not a list")  # noqa: TRY301 - one way to quarantine
+                raise ValueError("seasons is not a list")
             country = _country_row(head)
             league = _league_row(head, country.name)
         except ValueError as error:

@@ -14,7 +14,9 @@ def candidate(league: LeagueRow) -> str:
     return slugify(f"{league.country_name} {league.name}") or f"league-{league.provider_league_id}"
 
 
-def give_slugs(new_leagues: Iterable[tuple[LeagueRow, str]], taken: Collection[str]) -> dict[int, str]:
+def give_slugs(
+    new_leagues: Iterable[tuple[LeagueRow, str]], taken: Collection[str]
+) -> dict[int, str]:
     """Provider id → slug for (league, candidate) pairs, by ascending provider id.
 
     A taken slug gets `-<provider id>`.

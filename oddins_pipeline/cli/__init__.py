@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from typing import ClassVar
 
 import click
 
@@ -13,7 +14,7 @@ from oddins_pipeline.errors import OddinsError
 class LazyGroup(click.Group):
     """Loads a command's module when the command is asked for: `--help` stays quick."""
 
-    modules = {
+    modules: ClassVar[dict[str, tuple[str, str]]] = {
         "sync": ("oddins_pipeline.cli.sync", "Fetch and publish the provider's answer."),
         "status": ("oddins_pipeline.cli.status", "Last sync, last error, row counts, quota."),
         "payload": ("oddins_pipeline.cli.payload", "An archived answer, byte for byte."),

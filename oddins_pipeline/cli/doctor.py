@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from pathlib import Path
 
 import click
@@ -20,6 +20,8 @@ from oddins_pipeline.sync import timeouts_of
 from oddins_pipeline.target import Target, database_url
 
 Check = Callable[[], str]
+Line = tuple[str, bool]
+"""A check's name and whether it passed."""
 
 
 @click.command()
@@ -33,7 +35,7 @@ def command(*, sample: bool) -> None:
     sys.exit(1 if failed else 0)
 
 
-def _run(settings: Settings, target: Target) -> Iterator[tuple[str, bool]]:
+def _run(settings: Settings, target: Target) -> Generator[Line, None, None]:
     try:
         url = database_url(settings, target)
         connection = connect(url, settings, purpose="doctor")
@@ -50,15 +52,15 @@ def _run(settings: Settings, target: Target) -> Iterator[tuple[str, bool]]:
         yield from _attempt("Dagster home", lambda: _home(settings))
 
 
-def _attempt(name: str, check: Check) -> Iterator[tuple[str, bool]]:
+def _attempt(name: str, check: Check) -> Generator[Line, None, bool]:
     try:
         with database_errors():
             message = check()
     except OddinsError as error:
         yield _say(name, str(error), passed=False)
-        return False  # type: ignore[return-value]
+        return False
     yield _say(name, message, passed=True)
-    return True  # type: ignore[return-value]
+    return True
 
 
 def _say(name: str, message: str, *, passed: bool) -> tuple[str, bool]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import sys
+
 import click
 
 from oddins_pipeline.cli.output import prepare, say
@@ -20,4 +22,4 @@ def command(payload_id: int, *, sample: bool) -> None:
     url = database_url(settings, target)
     with connect(url, settings, purpose="payload") as connection, database_errors():
         body = body_of(connection, payload_id)
-    click.get_binary_stream("stdout").write(body)
+    sys.stdout.buffer.write(body)

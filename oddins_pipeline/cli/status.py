@@ -45,7 +45,9 @@ def _show(found: dict[str, Any], verdict: Health) -> None:
     ]
     show_table("", ("table", "rows", "listed", "delisted"), rows)
     for state in found["sync"]:
-        click.echo(f"{state['entity']} ({state['source']}): last synced {_at(state['last_synced_at'])}")
+        click.echo(
+            f"{state['entity']} ({state['source']}): last synced {_at(state['last_synced_at'])}"
+        )
         if state["last_error_at"]:
             when = "failing since" if state["failing"] else "last error"
             click.echo(f"  {when} {_at(state['last_error_at'])}: {state['last_error']}")

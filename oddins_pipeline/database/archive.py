@@ -87,7 +87,8 @@ def archive(
 
 def shown_payload(connection: Connection, answer: Received, source_id: int) -> Payload | None:
     """The payload that the tables show, if `answer` says the same: see DESIGN, "When an answer
-    is not published again"."""
+    is not published again".
+    """
     row = connection.execute(
         "SELECT p.id, p.sha256, p.params, p.results, s.cursor ->> 'normaliser'"
         " FROM provider_payloads p"
@@ -203,7 +204,8 @@ def body_of(connection: Connection, payload_id: int) -> bytes:
 
 def prune(connection: Connection, *, bodies_days: int, requests_days: int) -> None:
     """Retention: empties old bodies, but never the newest published full one, and drops old
-    requests."""
+    requests.
+    """
     connection.execute(
         "UPDATE provider_payloads SET body = NULL WHERE body IS NOT NULL"
         " AND last_seen_at < now() - make_interval(days => %s)"

@@ -85,4 +85,3 @@ def _held(connection: Connection, key: int, wait: float) -> str:
         f"another sync is at work: {name or 'a session of another role'}, pid {pid},"
         f" since {since}{waited}; nothing was done"
     )
-

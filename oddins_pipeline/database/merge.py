@@ -55,9 +55,7 @@ class Merge:
 _UNSEEN = "'{id,created_at,updated_at,delisted_at}'::text[]"
 
 
-def merge(
-    connection: Connection, step: Merge, *, delist: bool, feed_payload: int | None
-) -> Counts:
+def merge(connection: Connection, step: Merge, *, delist: bool, feed_payload: int | None) -> Counts:
     """Runs one merge; `feed_payload` is the payload that the feed names, None for no feed."""
     row = connection.execute(
         _statement(step, delist=delist and step.gone is not None, feed=feed_payload is not None),
@@ -112,7 +110,8 @@ def _statement(step: Merge, *, delist: bool, feed: bool) -> str:
 
 def _feed(step: Merge, *, delist: bool) -> str:
     """`changed` holds only what differs; `added` and `relisted` the whole row after,
-    `delisted` the whole row before."""
+    `delisted` the whole row before.
+    """
     gone = (
         "UNION ALL SELECT 4, row_id, 'delisted', after_row, after_row, NULL FROM delisted"
         if delist

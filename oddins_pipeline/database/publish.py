@@ -61,9 +61,7 @@ def publish(connection: Connection, payload: Payload, batch: Batch) -> TableCoun
     for step in (staging.COUNTRIES, staging.LEAGUES, staging.SEASONS, staging.SEASON_COVERAGE):
         # A country goes when its last league has gone, so it is delisted after the leagues.
         delist_here = delist and step is not staging.COUNTRIES
-        counts[step.table] = merge(
-            connection, step, delist=delist_here, feed_payload=feed_payload
-        )
+        counts[step.table] = merge(connection, step, delist=delist_here, feed_payload=feed_payload)
     if delist:
         counts["countries"] = _delist_countries(connection, counts["countries"], feed_payload)
     if payload.full and not feed:

@@ -1,5 +1,7 @@
 """COPY of a batch into temporary tables, and how each becomes its table."""
 
+# ruff: noqa: S608 - identifiers come from the definitions below
+
 from __future__ import annotations
 
 from collections.abc import Iterable
@@ -31,7 +33,8 @@ def stage(
     connection: Connection, batch: Batch, *, renames: dict[str, str], slugs: dict[int, str]
 ) -> None:
     """Copies the batch; `renames` maps a country's new name to its stored one, `slugs` a new
-    league's id to its slug."""
+    league's id to its slug.
+    """
     connection.execute(_TABLES)
     _copy(
         connection,

@@ -94,7 +94,8 @@ def _versioned(value: Any, sha256: str) -> dg.Output[Any]:
 )
 def catalog(context: dg.AssetExecutionContext, raw_leagues: Archived) -> Iterator[dg.Output[Slice]]:
     """Validates the answer, then hands out slices of one batch; the selection only decides
-    which assets report."""
+    which assets report.
+    """
     run: RunSession = context.resources.sync_session
     try:
         publication = run.session.judge(raw_leagues)

@@ -14,18 +14,19 @@ from urllib.parse import urlsplit
 
 import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
+from typing_extensions import Self
 
 from oddins_pipeline.catalog.answer import canonical_hash, entries_of
 from oddins_pipeline.database.archive import Params, Received
 from oddins_pipeline.database.requests import Quota
 from oddins_pipeline.errors import (
+    MalformedAnswerError,
     ProviderError,
     ProviderFaultError,
+    QuotaError,
     RateLimitError,
     SubscriptionError,
     TransportError,
-    MalformedAnswerError,
-    QuotaError,
 )
 from oddins_pipeline.provider.verdict import judge, quota_of
 from oddins_pipeline.target import REAL_SOURCE, SAMPLE_SOURCE
@@ -40,9 +41,11 @@ MINUTE = 60.0
 class Log(Protocol):
     """Where requests are counted and recorded: `database.requests.RequestLog`."""
 
-    def begin(self, path: str, params: dict[str, str]) -> tuple[int | None, float]: ...
+    def begin(self, path: str, params: dict[str, str]) -> tuple[int | None, float]:
+        """See `RequestLog.begin`."""
 
-    def complete(self, row_id: int, *, status: int | None, outcome: str, quota: Quota) -> None: ...
+    def complete(self, row_id: int, *, status: int | None, outcome: str, quota: Quota) -> None:
+        """See `RequestLog.complete`."""
 
 
 @dataclass(frozen=True)
@@ -103,7 +106,7 @@ class ApiFootball:
             transport=transport,
         )
 
-    def __enter__(self) -> ApiFootball:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(
@@ -116,7 +119,8 @@ class ApiFootball:
 
     def leagues(self, params: Params) -> Answer:
         """`GET /leagues`: the whole list, or the part that `params` name. One request when all
-        goes well. Raises ProviderError."""
+        goes well. Raises ProviderError.
+        """
         logger.info("fetching leagues", extra={"path": "/leagues", **params})
         try:
             value, response = self._get("/leagues", params)

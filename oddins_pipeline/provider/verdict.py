@@ -59,9 +59,9 @@ def judge(status: int, headers: Mapping[str, str], body: bytes) -> Any:
         value = parse_body(body)
     except MalformedAnswerError as error:
         raise TransportError(f"{error}; it was cut off or is not the provider's") from None
-    error = _of_errors(errors_of(value), headers)
-    if error is not None:
-        raise error
+    reported = _of_errors(errors_of(value), headers)
+    if reported is not None:
+        raise reported
     return value
 
 
@@ -108,9 +108,7 @@ def _of_errors(errors: dict[str, str], headers: Mapping[str, str]) -> ProviderEr
 
 def _rejected(errors: dict[str, str]) -> RejectedKeyError:
     text = one_line("; ".join(errors.values()), _QUOTED) if errors else "HTTP 403"
-    return RejectedKeyError(
-        f"the provider rejects the key ({text}); check SPORTS_PROVIDER_API_KEY"
-    )
+    return RejectedKeyError(f"the provider rejects the key ({text}); check SPORTS_PROVIDER_API_KEY")
 
 
 def _rate_limit(headers: Mapping[str, str]) -> RateLimitError:
