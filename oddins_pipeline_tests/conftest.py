@@ -95,7 +95,7 @@ _counter = iter(range(1_000_000))
 def _clone(template: str) -> str:
     name = f"test_{os.getpid()}_{next(_counter)}"
     with psycopg.connect(at_database(template, "postgres"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE oddins_template")  # type: ignore[arg-type]
+        admin.execute(f"CREATE DATABASE {name} TEMPLATE oddins_template")
     return at_database(template, name)
 
 
@@ -186,7 +186,7 @@ class Service:
     def query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
         """Rows of a statement."""
         with psycopg.connect(self.database, autocommit=True) as connection:
-            return connection.execute(statement, values or None).fetchall()  # type: ignore[arg-type]
+            return connection.execute(statement, values or None).fetchall()
 
     def versions(self) -> list[tuple[Any, ...]]:
         """Every row version of the four tables: equal lists mean that nothing moved."""

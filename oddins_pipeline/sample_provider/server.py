@@ -1,0 +1,259 @@
+"""The HTTP side: envelope, headers, query parameters and the script of faults."""
+
+from __future__ import annotations
+
+import contextlib
+import gzip
+import socket
+import struct
+import threading
+import time
+from collections.abc import Callable
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from types import TracebackType
+from typing import Any, cast
+from urllib.parse import parse_qsl, urlsplit
+
+from typing_extensions import Self
+
+from oddins_pipeline.sample_provider.faults import FAULTS, Reply, envelope, errors, parse
+from oddins_pipeline.sample_provider.generator import Entry, generate_leagues
+
+Query = dict[str, str]
+
+
+class SampleProvider:
+    """Serves on 127.0.0.1 while the context is open.
+
+    `answers` (bodies) replace the generated one, in turn, the last one staying; `delay` is in
+    seconds before each answer; `requests` lists (monotonic time, path, query) as they come.
+    """
+
+    def __init__(
+        self,
+        scale: float = 1,
+        seed: int = 1,
+        faults: str = "",
+        port: int = 0,
+        day_limit: int = 7500,
+        minute_limit: int = 300,
+    ) -> None:
+        self.entries = generate_leagues(scale, seed)
+        self.answers: list[bytes] | None = None
+        self.delay = 0.0
+        self.requests: list[tuple[float, str, Query]] = []
+        self.day_limit = day_limit
+        self.day_remaining = day_limit
+        self.minute_limit = minute_limit
+        self._script = parse(faults)
+        self._lapsed = any(name == "lapsed" for name, _ in self._script)
+        self._lock = threading.Lock()
+        self._full = envelope(self.entries)
+        self._server = _Server(("127.0.0.1", port), self)
+        self.port = self._server.server_address[1]
+        self.url = f"http://127.0.0.1:{self.port}"
+
+    def __enter__(self) -> Self:
+        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+    def script(self, faults: str) -> None:
+        """Plays these faults from the next request on."""
+        self._script = parse(faults)
+        self._lapsed = any(name == "lapsed" for name, _ in self._script)
+
+    def serve_forever(self) -> None:
+        """Serves in this thread until interrupted."""
+        self._server.serve_forever(0.2)
+
+    def reply(self, path: str, query: Query, key: str | None) -> Reply:
+        """The answer to one request."""
+        with self._lock:
+            self.requests.append((time.monotonic(), path, query))
+            if not key:
+                return FAULTS["no-key"](self.entries, "")
+            if path == "/status":
+                return Reply(body=self._status())
+            if path == "/leagues/seasons":
+                years = sorted({s["year"] for e in self.entries for s in e["seasons"]})
+                return Reply(body=envelope(years))
+            if path != "/leagues":
+                return Reply(body=errors("endpoint", "This endpoint do not exist."))
+            self.day_remaining = max(0, self.day_remaining - 1)
+            name, argument = self._script.pop(0) if self._script else ("ok", "")
+            if name != "ok":
+                return FAULTS[name](self.entries, argument)
+            return Reply(body=self._leagues(query))
+
+    def _leagues(self, query: Query) -> bytes:
+        if self.answers is not None:
+            return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if not query:
+            return self._full
+        wrong = _wrong_parameter(query)
+        if wrong:
+            return envelope(
+                [], parameters=query, errors={wrong: f"The {wrong} field is not valid."}
+            )
+        return envelope(_filtered(self.entries, query), parameters=query)
+
+    def _status(self) -> bytes:
+        return envelope(
+            [],
+            get="status",
+            results=1,
+            response={
+                "account": {
+                    "firstname": "Sample",
+                    "lastname": "Account",
+                    "email": "a@example.test",
+                },
+                "subscription": {
+                    "plan": "Sample",
+                    "end": "2099-01-01T00:00:00+00:00",
+                    "active": not self._lapsed,
+                },
+                "requests": {
+                    "current": self.day_limit - self.day_remaining,
+                    "limit_day": self.day_limit,
+                },
+            },
+        )
+
+
+def serve(
+    *, port: int, scale: float, seed: int, fault: str, announce: Callable[[str], Any]
+) -> None:
+    """Runs in the foreground until interrupted. Raises ValueError on an unknown fault."""
+    provider = SampleProvider(scale=scale, seed=seed, faults=fault, port=port)
+    announce(
+        f"sample provider on {provider.url} ({len(provider.entries)} leagues); stop with Ctrl-C"
+    )
+    with contextlib.suppress(KeyboardInterrupt):
+        provider.serve_forever()
+
+
+_FILTERS: dict[str, Callable[[Entry, str], bool]] = {
+    "id": lambda entry, value: str(entry["league"]["id"]) == value,
+    "name": lambda entry, value: entry["league"]["name"] == value,
+    "country": lambda entry, value: entry["country"]["name"].lower() == value.lower(),
+    "code": lambda entry, value: entry["country"]["code"] == value,
+    "type": lambda entry, value: entry["league"]["type"].lower() == value,
+    "search": lambda entry, value: value.lower() in entry["league"]["name"].lower(),
+}
+
+
+def _wrong_parameter(query: Query) -> str | None:
+    known = {*_FILTERS, "season", "current"}
+    for name, value in query.items():
+        if name not in known or not value:
+            return name
+        if name in {"id", "season"} and not value.isdigit():
+            return name
+        if name == "current" and value not in {"true", "false"}:
+            return name
+    return None
+
+
+def _filtered(entries: list[Entry], query: Query) -> list[Entry]:
+    found = []
+    for entry in entries:
+        if not all(test(entry, query[name]) for name, test in _FILTERS.items() if name in query):
+            continue
+        seasons = entry["seasons"]
+        if "season" in query:
+            seasons = [one for one in seasons if str(one["year"]) == query["season"]]
+        if query.get("current") == "true":
+            seasons = [one for one in seasons if one["current"]] or seasons[-1:]
+        if seasons:
+            found.append({**entry, "seasons": seasons})
+    return found
+
+
+class _Server(ThreadingHTTPServer):
+    daemon_threads = True
+
+    def __init__(self, address: tuple[str, int], provider: SampleProvider) -> None:
+        self.provider = provider
+        super().__init__(address, _Handler)
+
+    def handle_error(self, request: Any, client_address: Any) -> None:
+        """A client that hangs up is no news."""
+
+
+class _Handler(BaseHTTPRequestHandler):
+    protocol_version = "HTTP/1.1"
+    timeout = 60
+
+    def do_GET(self) -> None:
+        provider = cast("_Server", self.server).provider
+        parts = urlsplit(self.path)
+        query = dict(parse_qsl(parts.query, keep_blank_values=True))
+        reply = provider.reply(parts.path, query, self.headers.get("x-apisports-key"))
+        time.sleep(provider.delay + reply.hang)
+        if reply.reset:
+            self._reset()
+            return
+        self._send(reply, provider)
+
+    def _send(self, reply: Reply, provider: SampleProvider) -> None:
+        body = reply.body
+        packed = "gzip" in self.headers.get("Accept-Encoding", "") and len(body) > 1_000
+        packed = packed and not (reply.cut or reply.drip or reply.endless)
+        if packed:
+            body = gzip.compress(body, 1)
+        self.send_response(reply.status)
+        for name, value in self._headers(reply, provider).items():
+            self.send_header(name, value)
+        if packed:
+            self.send_header("Content-Encoding", "gzip")
+        if not reply.endless:
+            self.send_header("Content-Length", str(len(body)))
+        self.end_headers()
+        if reply.endless:
+            self._endless()
+        elif reply.drip:
+            self._drip(body, reply.drip)
+        else:
+            self.wfile.write(body[: len(body) - reply.cut])
+        self.close_connection = bool(reply.cut or reply.endless)
+
+    def _headers(self, reply: Reply, provider: SampleProvider) -> dict[str, str]:
+        return {
+            "Content-Type": "application/json",
+            "x-oddins-sample": "1",
+            "x-ratelimit-requests-limit": str(provider.day_limit),
+            "x-ratelimit-requests-remaining": str(provider.day_remaining),
+            "X-RateLimit-Limit": str(provider.minute_limit),
+            "X-RateLimit-Remaining": str(provider.minute_limit - 1),
+            **reply.headers,
+        }
+
+    def _drip(self, body: bytes, pause: float) -> None:
+        for start in range(0, len(body), 100):
+            self.wfile.write(body[start : start + 100])
+            self.wfile.flush()
+            time.sleep(pause)
+
+    def _endless(self) -> None:
+        chunk = b" " * 65_536
+        for _ in range(200_000):
+            self.wfile.write(chunk)
+
+    def _reset(self) -> None:
+        linger = struct.pack("ii", 1, 0)
+        self.connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, linger)
+        self.connection.close()
+        self.close_connection = True
+
+    def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
+        """Quiet: the client's log tells the story."""
