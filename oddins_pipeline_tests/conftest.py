@@ -16,10 +16,10 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
-from oddins_pipeline.sample_provider import SampleProvider
 
 from oddins_pipeline.database import embedded
 from oddins_pipeline.database.upgrade import upgrade
+from oddins_pipeline.sample_provider import SampleProvider
 from oddins_pipeline_tests.postgres15 import BINARIES, Postgres15
 
 KEY = "test-key-1234567890"

@@ -14,8 +14,8 @@ from typing import Any
 
 import psycopg
 import pytest
-from oddins_pipeline.sample_provider import generate_leagues
 
+from oddins_pipeline.sample_provider import generate_leagues
 from oddins_pipeline_tests.conftest import KEY, Service
 
 Entries = list[dict[str, Any]]
