@@ -48,7 +48,8 @@ $(VENV)/.venv-stamp:
 
 # An editable install cannot carry a hash: the pinned packages first, then the project alone.
 define install
-@$(BIN)/python -m pip install --quiet --disable-pip-version-check --require-hashes -r $(1)
+@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
+	--require-hashes -r $(1)
 @$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 	--no-build-isolation -e .
 endef
