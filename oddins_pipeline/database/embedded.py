@@ -21,6 +21,7 @@ import atexit
 import fcntl
 import logging
 import os
+import shutil
 import subprocess
 import time
 from collections.abc import Iterator
@@ -104,6 +105,20 @@ def leave() -> None:
 
 
 atexit.register(leave)
+
+
+def destroy(home: Path) -> None:
+    """Stops the server under `home`, whoever uses it, and deletes its data: for tests."""
+    folder = _folder(home)
+    if not folder.is_dir():
+        return
+    with _locked(folder / "start.lock"):
+        server.stop(folder)
+        shutil.rmtree(folder)
+    pid, descriptor = _held.pop(folder, (0, -1))
+    if pid == os.getpid():
+        os.close(descriptor)
+    _created.difference_update({pair for pair in _created if pair[0] == folder})
 
 
 def _folder(home: Path) -> Path:

@@ -20,14 +20,19 @@ def record_error(
 ) -> None:
     """Keeps `message` (one line, redacted by the caller) as the entity's last error.
 
-    `at` is when it happened, now by default; an older error never replaces a newer one.
+    A database that a source has filled keeps its errors under that source; an empty one under
+    `source`. `at` is when it happened, now by default; an older error never replaces a newer one.
     """
     connection.execute(
-        "WITH source AS ("
+        "WITH filled AS ("
+        "  SELECT source_id AS id FROM provider_payloads WHERE published_at IS NOT NULL"
+        "  ORDER BY id DESC LIMIT 1),"
+        " made AS ("
         "  INSERT INTO provider_sources (name, base_url) SELECT %(source)s, %(base_url)s"
-        "  WHERE NOT EXISTS (SELECT FROM provider_sources WHERE name = %(source)s)"
+        "  WHERE NOT EXISTS (SELECT FROM filled)"
+        "  AND NOT EXISTS (SELECT FROM provider_sources WHERE name = %(source)s)"
         "  RETURNING id),"
-        " known AS (SELECT id FROM source UNION ALL"
+        " known AS (SELECT id FROM filled UNION ALL SELECT id FROM made UNION ALL"
         "  SELECT id FROM provider_sources WHERE name = %(source)s)"
         " INSERT INTO provider_sync_state AS s (source_id, entity, last_error_at, last_error)"
         " SELECT id, %(entity)s, coalesce(%(at)s::timestamptz, clock_timestamp()), %(message)s"
