@@ -141,7 +141,7 @@ def oddins(tmp_path: Path) -> Oddins:
     """Runs `oddins` as a user does, in a process of its own."""
 
     def run(*arguments: str, **environment: str) -> Outcome:
-        done = subprocess.run(  # noqa: S603 - our own command
+        done = subprocess.run(
             [sys.executable, "-m", "oddins_pipeline", *arguments],
             env={**os.environ, **environment},
             cwd=tmp_path,

@@ -54,6 +54,4 @@ class Postgres15:
                 "--clear-groups",
                 *command,
             ]
-        subprocess.run(  # noqa: S603 - PostgreSQL's own programs
-            command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder
-        )
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder)

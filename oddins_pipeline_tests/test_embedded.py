@@ -116,7 +116,7 @@ def test_a_killed_user_does_not_keep_the_server_for_ever(home: Path) -> None:
     begun = time.monotonic()
     other = begin(home)
     assert url_of(other)
-    assert time.monotonic() - begun < 5  # noqa: PLR2004 - seconds
+    assert time.monotonic() - begun < 5
     end(other)
     assert not embedded.is_running(home)
 

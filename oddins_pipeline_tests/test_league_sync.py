@@ -308,7 +308,7 @@ def test_the_same_sync_runs_as_dagster_asset_materialize(
     serve(service, entries)
     home = tmp_path / "dagster_home"
     home.mkdir()
-    done = subprocess.run(  # noqa: S603 - Dagster's own command
+    done = subprocess.run(
         [
             *(sys.executable, "-m", "dagster", "asset", "materialize"),
             *("--select", "*", "-m", "oddins_pipeline.definitions"),
