@@ -124,7 +124,7 @@ def test_eight_processes_that_start_at_once_make_the_tables_once(
 ) -> None:
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join(sys.path))
     command = [sys.executable, "-c", OPEN]
-    started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True)  # noqa: S603 - ourselves for _ in range(8)]
+    started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(8)]
     for process in started:
         _, stderr = process.communicate(timeout=60)
         assert (process.returncode, stderr) == (0, "")
