@@ -8,7 +8,7 @@ from urllib.parse import quote
 
 import psycopg
 import pytest
-from dagster import BetaWarning, DagsterInstance, asset, materialize
+from dagster import DagsterInstance, asset, materialize
 from dagster._core.instance.ref import InstanceRef
 from dagster._serdes import serialize_value
 from sqlalchemy.engine import make_url
@@ -26,7 +26,7 @@ from oddins_pipeline.orchestration.storage import CatalogStorage
 CatalogStorage.from_config_value(None, {}).run_storage.get_runs()
 """
 
-pytestmark = pytest.mark.filterwarnings(
+pytestmark = pytest.mark.filterwarnings("ignore:Handling yaml-defined logging:dagster.BetaWarning")
     "ignore:Handling yaml-defined logging:" + BetaWarning.__name__
 )
 
