@@ -86,7 +86,7 @@ def storage_url(catalog_url: str) -> str:
     return url.render_as_string(hide_password=False)
 
 
-@lru_cache
+@lru_cache(maxsize=2)  # a process has one database; tests have many
 def _engine(postgres_url: str, pid: int) -> Engine:  # noqa: ARG001 - a forked child gets its own
     """One engine per database and process, however often Dagster makes an instance.
 
