@@ -46,13 +46,14 @@ def home(tmp_path: Path) -> Iterator[Path]:
 
 
 def begin(home: Path) -> Process:
+    path = os.pathsep.join(sys.path)
     return subprocess.Popen(
         [sys.executable, "-W", "error", "-c", USER, str(home)],
         stdin=subprocess.PIPE,
         stdout=subprocess.PIPE,
         text=True,
         cwd="/",
-        env={"PATH": "", "PYTHONPATH": os.pathsep.join(sys.path), "PGPORT": "9", "KEY": "seen"},
+        env={**os.environ, "PATH": "", "PYTHONPATH": path, "PGPORT": "9", "KEY": "seen"},
     )
 
 
