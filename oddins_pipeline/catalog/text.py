@@ -6,15 +6,18 @@ import re
 import unicodedata
 
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBERED_MEDIA = re.compile(r"^(https?://)media-\d+\.")
 
 
 def clean(text: str) -> str:
-    """NFC, without control characters, stripped. Raises ValueError on a NUL."""
+    """NFC, without control characters, stripped. Raises ValueError on a NUL or a lone surrogate."""
     if text.isascii() and text.isprintable():
         return text.strip()
     if "\x00" in text:
         raise ValueError("holds a NUL character")
+    if _SURROGATE.search(text):
+        raise ValueError("holds a lone surrogate")
     return _CONTROL.sub("", unicodedata.normalize("NFC", text)).strip()
 
 
