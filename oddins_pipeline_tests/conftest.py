@@ -61,6 +61,7 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 def _server18() -> Iterator[str]:
     home = Path(tempfile.mkdtemp(prefix="oddins-tests-"))
     yield embedded.start(home, "oddins_template")
+    embedded.destroy(home)
     shutil.rmtree(home, ignore_errors=True)
 
 
