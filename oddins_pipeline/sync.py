@@ -18,6 +18,7 @@ from oddins_pipeline.database import archive, lock, publish, revision, sync_stat
 from oddins_pipeline.database.archive import Params
 from oddins_pipeline.database.connection import Connection, connect, database_errors
 from oddins_pipeline.database.merge import Counts
+from oddins_pipeline.database.pool import pool, reading
 from oddins_pipeline.database.publish import TABLES, Payload, TableCounts
 from oddins_pipeline.database.requests import RequestLog
 from oddins_pipeline.errors import OddinsError, RefusedAnswerError
@@ -71,10 +72,16 @@ class Session:
     """One run's connection and lock, and what it does with them."""
 
     def __init__(
-        self, settings: Settings, target: Target, connection: Connection, run_id: str | None
+        self,
+        settings: Settings,
+        target: Target,
+        url: str,
+        connection: Connection,
+        run_id: str | None,
     ) -> None:
         self.settings = settings
         self.target = target
+        self.url = url
         self.connection = connection
         self.run_id = run_id
         self.force = False
@@ -84,6 +91,12 @@ class Session:
     def source(self) -> str:
         """The source that this session expects to speak with."""
         return SAMPLE_SOURCE if self.target.sample else REAL_SOURCE
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A pooled, read-only connection: see `database.pool`."""
+        with reading(self.settings, self.url) as connection:
+            yield connection
 
     @contextmanager
     def provider(self) -> Iterator[ApiFootball]:
@@ -209,8 +222,9 @@ def open_session(
         with database_errors():
             lock.acquire(connection, wait=lock_wait)
             revision.ensure_current(connection, url=url, upgrade_itself=settings.app_env == "local")
+        pool(settings, url)
         try:
-            yield Session(settings, target, connection, run_id)
+            yield Session(settings, target, url, connection, run_id)
         finally:
             if not connection.closed and not connection.broken:
                 lock.release(connection)

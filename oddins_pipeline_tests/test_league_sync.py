@@ -289,6 +289,7 @@ def test_the_log_tells_the_story_in_json_lines(service: Service, entries: Entrie
     messages = [line["message"] for line in done.logs]
     for expected in (
         "worker started",
+        "PostgreSQL pool initialised",
         "advisory lock acquired",
         "starting the leagues and seasons sync",
         "fetching leagues",

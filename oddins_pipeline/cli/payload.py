@@ -8,7 +8,7 @@ import click
 
 from oddins_pipeline.cli.output import prepare, say
 from oddins_pipeline.database.archive import body_of
-from oddins_pipeline.database.connection import connect, database_errors
+from oddins_pipeline.database.pool import reading
 from oddins_pipeline.target import database_url
 
 
@@ -20,6 +20,6 @@ def command(payload_id: int, *, sample: bool) -> None:
     settings, target = prepare(sample=sample, reads_only=True)
     say(f"database: {target.describe(settings)}")
     url = database_url(settings, target)
-    with connect(url, settings, purpose="payload") as connection, database_errors():
+    with reading(settings, url) as connection:
         body = body_of(connection, payload_id)
     sys.stdout.buffer.write(body)

@@ -10,7 +10,7 @@ import click
 
 from oddins_pipeline.cli.output import prepare, say, show_json, show_table
 from oddins_pipeline.database import revision
-from oddins_pipeline.database.connection import connect
+from oddins_pipeline.database.pool import reading
 from oddins_pipeline.database.report import Health, health, report
 from oddins_pipeline.errors import SchemaError
 from oddins_pipeline.target import database_url
@@ -25,7 +25,7 @@ def command(*, as_json: bool, check: bool, sample: bool) -> None:
     settings, target = prepare(sample=sample, reads_only=True)
     say(f"database: {target.describe(settings)}")
     url = database_url(settings, target)
-    with connect(url, settings, purpose="status") as connection:
+    with reading(settings, url) as connection:
         if not revision.is_current(connection):
             raise SchemaError("the database has no catalog yet; run `oddins sync leagues`")
         found = report(connection)

@@ -10,7 +10,6 @@ from typing import Any
 import dagster as dg
 from psycopg.rows import dict_row
 
-from oddins_pipeline.database.connection import database_errors
 from oddins_pipeline.database.publish import TABLES
 from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.orchestration.session import RunSession, failure_of
@@ -86,8 +85,8 @@ class PostgresIOManager(dg.IOManager):
         }
 
     def _row_count(self, table: str) -> int:
-        with database_errors():
-            row = self._run.session.connection.execute(
+        with self._run.session.reading() as connection:
+            row = connection.execute(
                 f"SELECT count(*) FROM {_known(table)}"  # noqa: S608 - one of four names
             ).fetchone()
         return int(str(row[0])) if row else 0
@@ -112,8 +111,8 @@ class PostgresIOManager(dg.IOManager):
 
     def _rows(self, table: str) -> list[dict[str, Any]]:
         with (
-            database_errors(),
-            self._run.session.connection.cursor(row_factory=dict_row) as cursor,
+            self._run.session.reading() as connection,
+            connection.cursor(row_factory=dict_row) as cursor,
         ):
             return cursor.execute(f"SELECT * FROM {_known(table)}").fetchall()  # noqa: S608
 

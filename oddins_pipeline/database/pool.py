@@ -1,0 +1,67 @@
+"""Pooled connections for reads: row counts, `load_input`, checks, sensors, status and the feed.
+
+They cannot write: what writes is the run's one dedicated connection, which holds the lock.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
+from oddins_pipeline.database.connection import Connection, connect, database_errors
+from oddins_pipeline.errors import DatabaseError
+from oddins_pipeline.settings import Settings
+
+logger = logging.getLogger(__name__)
+
+
+@contextmanager
+def reading(settings: Settings, url: str) -> Iterator[Connection]:
+    """A read-only connection in autocommit mode, given back at the end.
+
+    Raises DatabaseError, also when none is free within ODDINS_POOL_TIMEOUT.
+    """
+    try:
+        with database_errors():
+            pooled = pool(settings, url).raw_connection()
+    except PoolTimeoutError:
+        raise DatabaseError(
+            f"no connection for reading was free within {settings.pool_timeout:g} s;"
+            " raise ODDINS_POOL_SIZE or ODDINS_POOL_OVERFLOW"
+        ) from None
+    try:
+        connection = pooled.driver_connection
+        assert connection is not None
+        with database_errors():
+            yield connection
+    finally:
+        pooled.close()
+
+
+@lru_cache(maxsize=4)  # a process has one catalog; tests have many
+def pool(settings: Settings, url: str) -> Engine:
+    """The process's pool for `url`; no connection is opened before the first read."""
+
+    def connected() -> Connection:
+        connection = connect(url, settings, purpose="read")
+        with database_errors():
+            connection.execute("SET default_transaction_read_only = on")
+        return connection
+
+    engine = create_engine(
+        "postgresql+psycopg://",
+        creator=connected,
+        pool_size=settings.pool_size,
+        max_overflow=settings.pool_overflow,
+        pool_timeout=settings.pool_timeout,
+        pool_pre_ping=True,
+        pool_use_lifo=True,
+    )
+    figures = {"pool_size": settings.pool_size, "pool_overflow": settings.pool_overflow}
+    logger.info("PostgreSQL pool initialised", extra=figures)
+    return engine
