@@ -67,18 +67,18 @@ def launch(home: Path, folder: Path) -> Path:
         layout += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"]
         _run([binaries / "initdb", "-D", new.name, *layout], folder, user)
         new.rename(data)
+        if user is not None:
+            logger.info(
+                "the embedded server's data are in %s: this is root, PostgreSQL refuses to run as"
+                " root, and its own user must not be let into %s",
+                folder,
+                home,
+            )
     version = (data / "PG_VERSION").read_text().strip()
     if version != MAJOR:
         raise OSError(f"{data} was made by PostgreSQL {version}, this is {MAJOR}")
     where = _place_for_socket(data, user)
     _forget_dead_server(data)
-    if user is not None:
-        logger.info(
-            "the embedded server's data are in %s: this is root, PostgreSQL refuses to run as"
-            " root, and its own user must not be let into %s",
-            folder,
-            home,
-        )
     options = f"-h '' -p {PORT} -k {where} -c unix_socket_permissions=0700"
     command = ["-w", "-t", f"{START_SECONDS:.0f}", "-D", data.name, "-l", "data/server.log"]
     for attempt in range(1, ATTEMPTS + 1):
