@@ -59,7 +59,12 @@ def ensure_source(connection: Connection, name: str, base_url: str) -> int:
 
 
 def archive(
-    connection: Connection, answer: Received, *, source_id: int, run_id: str | None
+    connection: Connection,
+    answer: Received,
+    *,
+    source_id: int,
+    run_id: str | None,
+    entity: str = FULL,
 ) -> Payload:
     """Stores the answer, committed with the caller's transaction or at once."""
     row = connection.execute(
@@ -68,7 +73,7 @@ def archive(
         " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
         (
             source_id,
-            FULL,
+            entity,
             json.dumps(answer.params),
             answer.fetched_at,
             answer.fetched_at,
@@ -94,8 +99,9 @@ def shown_payload(connection: Connection, answer: Received, source_id: int) -> P
         " FROM provider_payloads p"
         " LEFT JOIN provider_sync_state s ON s.source_id = p.source_id"
         "   AND (s.cursor ->> 'payload_id')::bigint = p.id"
-        " WHERE p.source_id = %s AND p.published_at IS NOT NULL ORDER BY p.id DESC LIMIT 1",
-        (source_id,),
+        " WHERE p.source_id = %s AND p.entity = %s AND p.published_at IS NOT NULL"
+        " ORDER BY p.id DESC LIMIT 1",
+        (source_id, FULL),
     ).fetchone()
     if row is None:
         return None
@@ -126,15 +132,15 @@ def record_refusal(connection: Connection, payload: Payload, reason: str) -> Non
 
 
 _LOAD = (
-    "SELECT id, source_id, sha256, results, params, body, published_at IS NOT NULL"
-    " FROM provider_payloads WHERE "
+    "SELECT id, source_id, sha256, results, params, body FROM provider_payloads"
+    " WHERE entity = %s AND body IS NOT NULL AND "
 )
 
 
 def newest_published(connection: Connection) -> tuple[Payload, bytes]:
     """What a run without `raw_leagues` publishes. Raises NothingToPublishError."""
     row = connection.execute(
-        _LOAD + "published_at IS NOT NULL AND body IS NOT NULL ORDER BY id DESC LIMIT 1"
+        _LOAD + "published_at IS NOT NULL ORDER BY id DESC LIMIT 1", (FULL,)
     ).fetchone()
     if row is None:
         raise NothingToPublishError(
@@ -150,7 +156,7 @@ def of_run(connection: Connection, run_id: str) -> tuple[Payload, bytes] | None:
     been published since.
     """
     row = connection.execute(
-        _LOAD + "run_id = %s AND body IS NOT NULL ORDER BY id DESC LIMIT 1", (run_id,)
+        _LOAD + "run_id = %s ORDER BY id DESC LIMIT 1", (FULL, run_id)
     ).fetchone()
     if row is None:
         return None
@@ -162,7 +168,7 @@ def newest_full(connection: Connection, *, also_refused: bool) -> tuple[Payload,
     """What --replay publishes. Raises NothingToPublishError."""
     refused = "" if also_refused else " AND refusal IS NULL"
     row = connection.execute(
-        _LOAD + f"params = '{{}}' AND body IS NOT NULL{refused} ORDER BY id DESC LIMIT 1"
+        _LOAD + f"params = '{{}}'{refused} ORDER BY id DESC LIMIT 1", (FULL,)
     ).fetchone()
     if row is None:
         raise NothingToPublishError("no full answer is archived yet: run `oddins sync leagues`")
@@ -172,8 +178,9 @@ def newest_full(connection: Connection, *, also_refused: bool) -> tuple[Payload,
 
 def _refuse_older(connection: Connection, payload_id: int) -> None:
     newer = connection.execute(
-        "SELECT max(id) FROM provider_payloads WHERE published_at IS NOT NULL AND id > %s",
-        (payload_id,),
+        "SELECT max(id) FROM provider_payloads"
+        " WHERE entity = %s AND published_at IS NOT NULL AND id > %s",
+        (FULL, payload_id),
     ).fetchone()
     if newer and newer[0] is not None:
         raise NothingToPublishError(
@@ -183,7 +190,7 @@ def _refuse_older(connection: Connection, payload_id: int) -> None:
 
 
 def _loaded(row: tuple[object, ...]) -> tuple[Payload, bytes]:
-    number, source_id, sha256, results, params, body, _ = row
+    number, source_id, sha256, results, params, body = row
     payload = Payload(
         int(str(number)), int(str(source_id)), str(sha256), int(str(results)), full=not params
     )
@@ -209,8 +216,8 @@ def prune(connection: Connection, *, bodies_days: int, requests_days: int) -> No
     connection.execute(
         "UPDATE provider_payloads SET body = NULL WHERE body IS NOT NULL"
         " AND last_seen_at < now() - make_interval(days => %s)"
-        " AND id IS DISTINCT FROM (SELECT max(id) FROM provider_payloads"
-        " WHERE published_at IS NOT NULL AND params = '{}')",
+        " AND id NOT IN (SELECT max(id) FROM provider_payloads"
+        " WHERE published_at IS NOT NULL AND params = '{}' GROUP BY entity)",
         (bodies_days,),
     )
     connection.execute(

@@ -36,33 +36,34 @@ def stage(
     league's id to its slug.
     """
     connection.execute(_TABLES)
-    _copy(
+    copy_rows(
         connection,
         "staged_countries",
         (*CountryRow._fields, "stored_name"),
         ((*row, renames.get(row.name, row.name)) for row in batch.countries),
     )
-    _copy(
+    copy_rows(
         connection,
         "staged_leagues",
         (*LeagueRow._fields, "slug"),
         ((*row, slugs.get(row.provider_league_id)) for row in batch.leagues),
     )
-    _copy(connection, "staged_seasons", SeasonRow._fields, batch.seasons)
+    copy_rows(connection, "staged_seasons", SeasonRow._fields, batch.seasons)
     kept: list[tuple[int, int | None]] = [*sorted(batch.quarantined_seasons)]
     kept += [(league, None) for league in sorted(batch.quarantined_leagues)]
     if kept:
-        _copy(connection, "kept_seasons", ("provider_league_id", "year"), kept)
+        copy_rows(connection, "kept_seasons", ("provider_league_id", "year"), kept)
     if len(batch.seasons) > LARGE:
         connection.execute("ANALYZE staged_leagues, staged_seasons")
 
 
-def _copy(
+def copy_rows(
     connection: Connection,
     table: str,
     columns: tuple[str, ...],
     rows: Iterable[tuple[object, ...]],
 ) -> None:
+    """COPY of `rows`, in the order of `columns`, into a temporary table."""
     statement = f"COPY {table} ({', '.join(columns)}) FROM STDIN"
     with connection.cursor() as cursor, cursor.copy(statement) as copy:
         for row in rows:
