@@ -1,0 +1,164 @@
+"""The assets in Dagster: what a selection does, what events say, how they are started."""
+
+from __future__ import annotations
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import dagster as dg
+import pytest
+
+from oddins_pipeline.database.publish import TABLES
+from oddins_pipeline.definitions import build_definitions
+from oddins_pipeline.orchestration.columns import COLUMNS
+from oddins_pipeline.sample_provider import generate_leagues
+from oddins_pipeline_tests.conftest import KEY, Service
+from oddins_pipeline_tests.test_league_sync import serve
+
+PROJECT = Path(__file__).parent.parent
+
+
+@pytest.fixture
+def instance(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """An instance of this process, with the service's variables set."""
+    for name, value in service.environment().items():
+        monkeypatch.setenv(name, value)
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made
+
+
+def materialize(
+    instance: dg.DagsterInstance, *names: str, assets: list[Any] | None = None
+) -> dg.ExecuteInProcessResult:
+    definitions = dg.Definitions.merge(build_definitions(), dg.Definitions(assets=assets or []))
+    selected = [dg.AssetKey(name) for name in names]
+    job = dg.define_asset_job("chosen", selection=dg.AssetSelection.assets(*selected))
+    merged = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job]))
+    found = merged.resolve_job_def("chosen")
+    return found.execute_in_process(instance=instance, raise_on_error=False)
+
+
+def reported(result: dg.ExecuteInProcessResult) -> set[str]:
+    return {
+        event.asset_key.path[-1]
+        for event in result.all_events
+        if event.is_step_materialization and event.asset_key
+    }
+
+
+def test_a_selection_of_one_table_publishes_the_whole_answer_and_reports_one(
+    instance: dg.DagsterInstance, service: Service
+) -> None:
+    result = materialize(instance, "raw_leagues", "seasons")
+    assert result.success
+    assert reported(result) == {"raw_leagues", "seasons"}
+    for table in TABLES:
+        assert service.query(f"SELECT count(*) > 0 FROM {table}") == [(True,)]
+
+
+def test_without_raw_leagues_the_newest_published_answer_is_used(
+    instance: dg.DagsterInstance, service: Service
+) -> None:
+    refused = materialize(instance, *TABLES)
+    assert not refused.success
+    (failure,) = [e for e in refused.all_events if e.is_step_failure]
+    assert "materialize raw_leagues first" in str(
+        failure.step_failure_data.user_failure_data.description  # type: ignore[union-attr]
+    )
+    assert materialize(instance, "raw_leagues", *TABLES).success
+    requests = len(service.provider.requests)
+    again = materialize(instance, "leagues")
+    assert again.success
+    assert reported(again) == {"leagues"}
+    assert len(service.provider.requests) == requests
+
+
+def test_a_downstream_asset_reads_the_rows_of_a_table(
+    instance: dg.DagsterInstance, service: Service
+) -> None:
+    @dg.asset(ins={"seasons": dg.AssetIn(input_manager_key="postgres_io_manager")})
+    def current_seasons(seasons: Any) -> dg.MaterializeResult[None]:
+        current = sum(row["is_current"] for row in seasons)
+        return dg.MaterializeResult(metadata={"current": current})
+
+    assert materialize(instance, "raw_leagues", *TABLES).success
+    result = materialize(instance, "current_seasons", assets=[current_seasons])
+    assert result.success
+    (event,) = result.asset_materializations_for_node("current_seasons")
+    expected = service.query("SELECT count(*) FROM seasons WHERE is_current")[0][0]
+    assert event.metadata["current"].value == expected
+
+
+def test_events_carry_the_answers_hash_and_the_row_counts(
+    instance: dg.DagsterInstance, service: Service
+) -> None:
+    materialize(instance, "raw_leagues", *TABLES)
+    ((sha256,),) = service.query("SELECT sha256 FROM provider_payloads")
+    for table in TABLES:
+        event = instance.get_latest_materialization_event(dg.AssetKey(table))
+        assert event is not None
+        materialization = event.asset_materialization
+        assert materialization is not None
+        assert (materialization.tags or {})["dagster/data_version"] == sha256
+        ((rows,),) = service.query(f"SELECT count(*) FROM {table}")
+        assert materialization.metadata["dagster/row_count"].value == rows
+
+
+def test_every_asset_is_described_and_its_columns_are_the_tables(service: Service) -> None:
+    graph = build_definitions().resolve_asset_graph()
+    for name in ("raw_leagues", *TABLES):
+        node = graph.get(dg.AssetKey(name))
+        assert node.description
+        assert node.owners
+        assert node.kinds
+        assert node.group_name == "catalog"
+    for table in TABLES:
+        stored = service.query(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = %s", table
+        )
+        described = COLUMNS[table].columns
+        assert {column.name for column in described} == {name for (name,) in stored}
+        assert all(column.description for column in described)
+
+
+@pytest.mark.parametrize("where", ["project", "elsewhere", "empty home", "configured home"])
+def test_dagster_asset_materialize_works_wherever_it_is_called(
+    service: Service, tmp_path: Path, where: str
+) -> None:
+    entries = generate_leagues(0.02)
+    serve(service, entries)
+    environment = {**os.environ, **service.environment()}
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    if where.endswith("home"):
+        home = tmp_path / "dagster_home"
+        home.mkdir()
+        environment["DAGSTER_HOME"] = str(home)
+        if where == "configured home":
+            shutil.copy(PROJECT / "dagster.yaml", home)
+    done = subprocess.run(
+        [
+            *(sys.executable, "-m", "dagster", "asset", "materialize"),
+            *("--select", "*", "-m", "oddins_pipeline.definitions"),
+        ],
+        env=environment,
+        cwd=PROJECT if where == "project" else folder,
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert service.query("SELECT count(*) FROM leagues") == [(len(entries),)]
+    assert KEY not in done.stdout + done.stderr
+    runs = service.query("SELECT to_regclass('dagster.runs') IS NOT NULL")
+    assert runs == [(where in {"project", "configured home"},)]
+    if where == "configured home":
+        lines = [json.loads(x) for x in done.stdout.splitlines() if x.startswith('{"timestamp"')]
+        assert "sync completed" in {line["message"] for line in lines}
