@@ -216,7 +216,7 @@ def test_eight_at_once_make_one_request_and_seven_exit_75(
 def versions_told(service: Service) -> set[str | None]:
     """Data versions of the four tables' materialization events."""
     events = service.query(
-        "SELECT (regexp_match(event, '\"dagster/data_version\": \"([0-9a-f]{64})\"'))[1]"
+        'SELECT (regexp_match(event, \'"dagster/data_version": "([0-9a-f]{64})"\'))[1]'
         " FROM dagster.event_logs WHERE dagster_event_type = 'ASSET_MATERIALIZATION'"
         " AND asset_key <> '[\"raw_leagues\"]'"
     )
