@@ -16,7 +16,7 @@ import psycopg
 import pytest
 
 from oddins_pipeline.sample_provider import generate_leagues
-from oddins_pipeline_tests.conftest import KEY, Service
+from oddins_pipeline_tests.conftest import Service
 
 Entries = list[dict[str, Any]]
 
@@ -251,25 +251,6 @@ def test_a_killed_sync_leaves_one_whole_answer(
     assert told
     assert told <= {sha256 for (sha256,) in published}
     assert service.sync("--force", "--lock-timeout", "10").code == 0
-
-
-def test_the_key_and_the_password_appear_nowhere(
-    service: Service, entries: Entries, tmp_path: Path
-) -> None:
-    serve(service, entries)
-    done = service.sync(SPORTS_PROVIDER_API_KEY=KEY + "\n")
-    assert done.code == 0, done.stderr
-    assert KEY not in done.stdout + done.stderr
-    for path in tmp_path.rglob("*"):
-        assert not (path.is_file() and KEY.encode() in path.read_bytes()), path
-    tables = service.query(
-        "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"
-        " WHERE schemaname IN ('public', 'dagster')"
-    )
-    for (table,) in tables:
-        assert service.query(f"SELECT count(*) FROM {table} t WHERE t::text LIKE '%{KEY}%'") == [
-            (0,)
-        ]
 
 
 def test_missing_and_wrong_settings_are_all_named_at_once(service: Service) -> None:

@@ -119,16 +119,9 @@ def _renames(connection: Connection, batch: Batch) -> dict[str, str]:
 
 
 def _new_slugs(connection: Connection, batch: Batch) -> dict[int, str]:
-    known = {
-        row[0] for row in connection.execute("SELECT provider_league_id FROM leagues").fetchall()
-    }
-    new = [(row, candidate(row)) for row in batch.leagues if row.provider_league_id not in known]
-    if not new:
-        return {}
-    wanted = [slug for _, slug in new]
-    wanted += [f"{slug}-{league.provider_league_id}" for league, slug in new]
-    taken = connection.execute("SELECT slug FROM leagues WHERE slug = ANY(%s)", (wanted,))
-    return give_slugs(new, {str(row[0]) for row in taken})
+    stored = dict(connection.execute("SELECT provider_league_id, slug FROM leagues").fetchall())
+    new = [(row, candidate(row)) for row in batch.leagues if row.provider_league_id not in stored]
+    return give_slugs(new, {str(slug) for slug in stored.values()}) if new else {}
 
 
 def _delist_countries(connection: Connection, counts: Counts, payload_id: int | None) -> Counts:
