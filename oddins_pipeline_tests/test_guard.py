@@ -42,8 +42,7 @@ def test_at_least_99_and_a_half_percent_of_the_leagues(present: int, accepted: b
     stored = {**listed(200), 1: list(range(2001, 2101)) * 200}
     answer = batch(present)
     answer.seasons.extend(
-        SeasonRow(1, year, None, None, False, *UNKNOWN)
-        for year in range(2002, 2101)
+        SeasonRow(1, year, None, None, False, *UNKNOWN) for year in range(2002, 2101)
     )
     assert (refusal(answer, stored) is None) is accepted
 
