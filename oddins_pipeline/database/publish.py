@@ -119,9 +119,10 @@ def _renames(connection: Connection, batch: Batch) -> dict[str, str]:
 
 
 def _new_slugs(connection: Connection, batch: Batch) -> dict[int, str]:
-    stored = dict(connection.execute("SELECT provider_league_id, slug FROM leagues").fetchall())
+    rows = connection.execute("SELECT provider_league_id, slug FROM leagues").fetchall()
+    stored = {number: str(slug) for number, slug in rows}
     new = [(row, candidate(row)) for row in batch.leagues if row.provider_league_id not in stored]
-    return give_slugs(new, {str(slug) for slug in stored.values()}) if new else {}
+    return give_slugs(new, set(stored.values())) if new else {}
 
 
 def _delist_countries(connection: Connection, counts: Counts, payload_id: int | None) -> Counts:
