@@ -18,6 +18,7 @@ import psycopg
 import pytest
 
 from oddins_pipeline.database import embedded
+from oddins_pipeline.database.pool import close_pools
 from oddins_pipeline.database.upgrade import upgrade
 from oddins_pipeline.sample_provider import SampleProvider
 from oddins_pipeline_tests.postgres15 import BINARIES, Postgres15
@@ -48,13 +49,15 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 
 @pytest.fixture(autouse=True)
-def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
     """No variable and no `.env` of the caller reaches a test."""
     for name in list(os.environ):
         if name.startswith(OURS):
             monkeypatch.delenv(name)
     monkeypatch.setenv("ODDINS_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
+    yield
+    close_pools()
 
 
 @pytest.fixture(scope="session")

@@ -8,7 +8,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import lru_cache
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import TimeoutError as PoolTimeoutError
@@ -18,6 +17,8 @@ from oddins_pipeline.errors import DatabaseError
 from oddins_pipeline.settings import Settings
 
 logger = logging.getLogger(__name__)
+
+_pools: dict[tuple[Settings, str], Engine] = {}
 
 
 @contextmanager
@@ -43,9 +44,11 @@ def reading(settings: Settings, url: str) -> Iterator[Connection]:
         pooled.close()
 
 
-@lru_cache(maxsize=4)  # a process has one catalog; tests have many
 def pool(settings: Settings, url: str) -> Engine:
     """The process's pool for `url`; no connection is opened before the first read."""
+    known = _pools.get((settings, url))
+    if known is not None:
+        return known
 
     def connected() -> Connection:
         connection = connect(url, settings, purpose="read")
@@ -64,4 +67,10 @@ def pool(settings: Settings, url: str) -> Engine:
     )
     figures = {"pool_size": settings.pool_size, "pool_overflow": settings.pool_overflow}
     logger.info("PostgreSQL pool initialised", extra=figures)
-    return engine
+    return _pools.setdefault((settings, url), engine)
+
+
+def close_pools() -> None:
+    """Closes every connection that is not in use; the next read opens a new pool."""
+    while _pools:
+        _pools.popitem()[1].dispose()
