@@ -21,6 +21,8 @@ from oddins_pipeline.settings import Settings
 from oddins_pipeline.sync import Session
 
 CONFIG = "dagster.yaml"
+ON_THE_JOBS_PAGE = {".dagster/repository": "__repository__@oddins_pipeline.definitions"}
+"""Without it the page lists such a run among all runs, but not on its job's own page."""
 
 
 class RunFailedError(OddinsError):
@@ -45,6 +47,7 @@ def run_sync_job(
             },
             instance=instance,
             run_id=run_id,
+            tags=ON_THE_JOBS_PAGE,
             raise_on_error=False,
         )
         if not result.success:
