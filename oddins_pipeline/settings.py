@@ -125,6 +125,13 @@ class Settings(BaseSettings):
         le=86_400,
         description="seconds that a run of Dagster waits for the lock",
     )
+    subscription_warning_days: float = Field(
+        14,
+        validation_alias="ODDINS_SUBSCRIPTION_WARNING_DAYS",
+        ge=0,
+        le=365,
+        description="days before the subscription's end from which it is warned of",
+    )
     min_league_share: float = Field(
         99.5,
         validation_alias="ODDINS_MIN_LEAGUE_SHARE",

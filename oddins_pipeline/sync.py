@@ -8,7 +8,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from oddins_pipeline.catalog import guard
 from oddins_pipeline.catalog.answer import entries_of, parse_body
@@ -23,6 +23,7 @@ from oddins_pipeline.database.publish import TABLES, Payload, TableCounts
 from oddins_pipeline.database.requests import RequestLog
 from oddins_pipeline.errors import OddinsError, RefusedAnswerError
 from oddins_pipeline.logs import hide, one_line
+from oddins_pipeline.provider.account import Account
 from oddins_pipeline.provider.client import Answer, ApiFootball, Timeouts
 from oddins_pipeline.settings import Settings
 from oddins_pipeline.target import REAL_SOURCE, SAMPLE_SOURCE, Target, database_url
@@ -246,6 +247,18 @@ def record_failure(
             )
     except Exception as error:  # noqa: BLE001 - nothing may hide the failure itself
         logger.warning("the failure could not be recorded", extra={"reason": one_line(str(error))})
+
+
+def ask_account(settings: Settings, connection: Connection, *, timeout: float) -> Account:
+    """`/status`, which costs no quota: one attempt of `timeout` seconds. Raises ProviderError."""
+    assert settings.api_key is not None
+    log = RequestLog(connection, None, settings.requests_per_minute)
+    limits = replace(
+        timeouts_of(settings), connect=timeout, read=timeout, attempt=timeout, total=timeout
+    )
+    key = settings.api_key.get_secret_value()
+    with ApiFootball(settings.base_url, key, limits, log) as client:
+        return client.status()
 
 
 def timeouts_of(settings: Settings) -> Timeouts:

@@ -12,11 +12,10 @@ import click
 from oddins_pipeline.cli.output import prepare
 from oddins_pipeline.database import revision
 from oddins_pipeline.database.connection import Connection, connect, database_errors
-from oddins_pipeline.database.requests import RequestLog
-from oddins_pipeline.errors import OddinsError
-from oddins_pipeline.provider.client import ApiFootball
+from oddins_pipeline.errors import OddinsError, SubscriptionError
+from oddins_pipeline.provider.account import warning
 from oddins_pipeline.settings import Settings
-from oddins_pipeline.sync import timeouts_of
+from oddins_pipeline.sync import ask_account
 from oddins_pipeline.target import Target, database_url
 
 Check = Callable[[], str]
@@ -80,20 +79,14 @@ def _key(settings: Settings, target: Target, connection: Connection) -> str:
     """Asks /status, which is free; the account's part of the answer is never looked at."""
     if target.sample:
         return "not needed for the sample provider"
-    assert settings.api_key is not None
-    log = RequestLog(connection, None, settings.requests_per_minute)
-    key = settings.api_key.get_secret_value()
-    with ApiFootball(settings.base_url, key, timeouts_of(settings), log) as client:
-        status = client.status()
-    subscription, requests = status["subscription"], status["requests"]
-    if subscription.get("active") is False:
-        raise OddinsError(
-            f"the subscription is not active (end: {subscription.get('end')}); renew it in the"
-            " provider's dashboard"
-        )
+    account = ask_account(settings, connection, timeout=10)
+    warned = warning(account, days=settings.subscription_warning_days)
+    if warned:
+        raise SubscriptionError(warned)
+    until = f" until {account.ends_at:%Y-%m-%d}" if account.ends_at else ""
     return (
-        f"accepted; plan {subscription.get('plan')} until {subscription.get('end')},"
-        f" {requests.get('current')} of {requests.get('limit_day')} requests used today"
+        f"accepted; plan {account.plan}{until},"
+        f" {account.requests_used} of {account.requests_limit} requests used today"
     )
 
 

@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 import sys
-from datetime import timedelta
+from datetime import datetime, timedelta, timezone
 from typing import Any
 
 import click
 
 from oddins_pipeline.cli.output import prepare, say, show_json, show_table
 from oddins_pipeline.database import revision
+from oddins_pipeline.database.connection import connect, database_errors
 from oddins_pipeline.database.pool import reading
 from oddins_pipeline.database.report import Health, health, report
-from oddins_pipeline.errors import SchemaError
-from oddins_pipeline.target import database_url
+from oddins_pipeline.database.requests import known_account
+from oddins_pipeline.errors import ProviderError, SchemaError
+from oddins_pipeline.provider.account import warning
+from oddins_pipeline.settings import Settings
+from oddins_pipeline.sync import ask_account
+from oddins_pipeline.target import Target, database_url
+
+ASKED_AGAIN_AFTER = timedelta(hours=6)
 
 
 @click.command()
@@ -29,6 +36,7 @@ def command(*, as_json: bool, check: bool, sample: bool) -> None:
         if not revision.is_current(connection):
             raise SchemaError("the database has no catalog yet; run `oddins sync leagues`")
         found = report(connection)
+    found["subscription"] = _subscription(settings, target, url)
     verdict = health(found, stale_after=timedelta(hours=settings.stale_after_hours))
     if as_json:
         show_json({**found, "healthy": verdict.healthy, "problems": list(verdict.problems)})
@@ -36,6 +44,34 @@ def command(*, as_json: bool, check: bool, sample: bool) -> None:
         _show(found, verdict)
     if check and not verdict.healthy:
         sys.exit(1)
+
+
+def _subscription(settings: Settings, target: Target, url: str) -> dict[str, Any] | None:
+    """What is known of the subscription, asked again (free) when that is some hours old.
+
+    None without a key: then there is nobody to ask.
+    """
+    if settings.api_key is None or target.sample:
+        return None
+    failure = None
+    with connect(url, settings, purpose="status") as connection, database_errors():
+        known = known_account(connection)
+        if known is None or datetime.now(timezone.utc) - known[1] > ASKED_AGAIN_AFTER:
+            try:
+                ask_account(settings, connection, timeout=5)
+            except ProviderError as error:
+                failure = str(error)
+            known = known_account(connection)
+    if known is None:
+        return {"warning": f"the subscription is not known: {failure}"}
+    account, seen_at = known
+    return {
+        "plan": account.plan,
+        "ends_at": account.ends_at,
+        "active": account.active,
+        "seen_at": seen_at,
+        "warning": warning(account, days=settings.subscription_warning_days),
+    }
 
 
 def _show(found: dict[str, Any], verdict: Health) -> None:
@@ -57,6 +93,9 @@ def _show(found: dict[str, Any], verdict: Health) -> None:
             f"quota: {quota['day_remaining']} of {quota['day_limit']} requests left,"
             f" seen {_at(quota['seen_at'])}; {found['requests_today']} sent today from here"
         )
+    subscription = found["subscription"]
+    if subscription and subscription["warning"]:
+        click.echo(f"warning: {subscription['warning']}")
     for problem in verdict.problems:
         click.echo(problem)
 

@@ -6,22 +6,13 @@ The limiter, "quota left, seen when" and "what did we spend" are queries on it.
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass
+from datetime import datetime
 
 from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.provider.account import Account, Quota
 
 _RATE_LOCK = 5_411_207_733_190_244
 WINDOW = 60.0
-
-
-@dataclass(frozen=True)
-class Quota:
-    """What the provider's headers said of the account; None where a header was absent."""
-
-    day_limit: int | None = None
-    day_remaining: int | None = None
-    minute_limit: int | None = None
-    minute_remaining: int | None = None
 
 
 class RequestLog:
@@ -87,6 +78,26 @@ class RequestLog:
                 row_id,
             ),
         )
+
+    def note_account(self, account: Account) -> None:
+        """Keeps when the subscription ends, as told just now."""
+        self._connection.execute(
+            "INSERT INTO provider_subscription (plan, ends_at, active) VALUES (%s, %s, %s)"
+            " ON CONFLICT (only_row) DO UPDATE SET seen_at = clock_timestamp(),"
+            " plan = EXCLUDED.plan, ends_at = EXCLUDED.ends_at, active = EXCLUDED.active",
+            (account.plan, account.ends_at, account.active),
+        )
+
+
+def known_account(connection: Connection) -> tuple[Account, datetime] | None:
+    """The subscription as last told, and when."""
+    row = connection.execute(
+        "SELECT plan, ends_at, active, seen_at FROM provider_subscription"
+    ).fetchone()
+    if row is None:
+        return None
+    plan, ends_at, active, seen_at = row
+    return Account(plan, ends_at, bool(active)), seen_at  # type: ignore[arg-type,return-value]
 
 
 def last_quota(connection: Connection) -> tuple[int | None, int | None, object] | None:

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import random
+import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from types import TracebackType
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 from urllib.parse import urlsplit
 
 import httpx
@@ -18,16 +19,17 @@ from typing_extensions import Self
 
 from oddins_pipeline.catalog.answer import canonical_hash, entries_of
 from oddins_pipeline.database.archive import Params, Received
-from oddins_pipeline.database.requests import Quota
 from oddins_pipeline.errors import (
     MalformedAnswerError,
     ProviderError,
     ProviderFaultError,
     QuotaError,
     RateLimitError,
-    SubscriptionError,
     TransportError,
 )
+from oddins_pipeline.logs import hide
+from oddins_pipeline.provider.account import Account, Quota, account_of, lapsed
+from oddins_pipeline.provider.transfer import Response, exchange
 from oddins_pipeline.provider.verdict import judge, quota_of
 from oddins_pipeline.target import REAL_SOURCE, SAMPLE_SOURCE
 
@@ -36,6 +38,10 @@ logger = logging.getLogger(__name__)
 KEY_HEADER = "x-apisports-key"
 SAMPLE_HEADER = "x-oddins-sample"
 MINUTE = 60.0
+LEAST_PAUSE = 1.0
+"""Seconds before any further attempt, also when the provider asks for none."""
+
+T = TypeVar("T")
 
 
 class Log(Protocol):
@@ -46,6 +52,9 @@ class Log(Protocol):
 
     def complete(self, row_id: int, *, status: int | None, outcome: str, quota: Quota) -> None:
         """See `RequestLog.complete`."""
+
+    def note_account(self, account: Account) -> None:
+        """See `RequestLog.note_account`."""
 
 
 @dataclass(frozen=True)
@@ -92,6 +101,7 @@ class ApiFootball:
         clock: Clock | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
+        hide((key,))
         self.base_url = base_url
         self._key = key
         self._timeouts = timeouts
@@ -101,6 +111,8 @@ class ApiFootball:
             base_url=base_url,
             headers={KEY_HEADER: key, "accept-encoding": "gzip"},
             timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect),
+            # Requests are seconds or a day apart: a kept connection would only go stale.
+            limits=httpx.Limits(max_keepalive_connections=0),
             follow_redirects=False,
             trust_env=not _is_local(base_url),
             transport=transport,
@@ -122,111 +134,116 @@ class ApiFootball:
         goes well. Raises ProviderError.
         """
         logger.info("fetching leagues", extra={"path": "/leagues", **params})
+
+        def read(value: Any, response: Response) -> Answer:
+            logger.info("validating the response", extra={"bytes": len(response.body)})
+            entries = entries_of(value)
+            if _repeats(response.body, self._key):
+                # Such an answer must not be archived, and what echoes a key is not the provider.
+                raise MalformedAnswerError("the answer repeats the key and is not kept")
+            received = Received(
+                body=response.body,
+                params=params,
+                fetched_at=datetime.now(timezone.utc),
+                sha256=canonical_hash(entries),
+                results=len(entries),
+            )
+            return Answer(received, entries, _source(response), quota_of(response.headers))
+
         try:
-            value, response = self._get("/leagues", params)
+            answer = self._get("/leagues", params, read)
         except QuotaError as error:
             raise self._quota_or_subscription(error) from None
-        logger.info("validating the response", extra={"bytes": len(response.body)})
-        entries = entries_of(value)
-        if self._key.encode() in response.body:
-            # Such an answer must not be archived, and what echoes a key is not the provider.
-            raise MalformedAnswerError("the answer repeats the key and is not kept")
-        received = Received(
-            body=response.body,
-            params=params,
-            fetched_at=datetime.now(timezone.utc),
-            sha256=canonical_hash(entries),
-            results=len(entries),
-        )
-        logger.info(f"received {len(entries)} leagues", extra={"leagues_received": len(entries)})
-        return Answer(received, entries, response.source, response.quota)
+        count = answer.received.results
+        logger.info(f"received {count} leagues", extra={"leagues_received": count})
+        return answer
 
-    def status(self) -> dict[str, Any]:
-        """`GET /status`, which costs no quota: `subscription` and `requests` only.
+    def status(self) -> Account:
+        """`GET /status`, which costs no quota. Raises ProviderError.
 
-        The account's part is personal and dropped here. Raises ProviderError.
+        The account's part is personal: it is dropped here.
         """
-        value, _ = self._get("/status", {}, attempts=1)
-        response = value.get("response") if isinstance(value, dict) else None
-        if not isinstance(response, dict):
-            raise MalformedAnswerError("the answer to /status has no `response`")
-        return {part: response.get(part) or {} for part in ("subscription", "requests")}
+        account = self._get("/status", {}, lambda value, _: account_of(value), attempts=1)
+        self._log.note_account(account)
+        return account
 
     def _quota_or_subscription(self, error: QuotaError) -> ProviderError:
         """`errors.requests` may also mean a lapsed subscription: /status, free, tells which."""
         try:
-            subscription = self.status()["subscription"]
+            account = self.status()
         except ProviderError:
             return error
-        if subscription.get("active") is False:
-            return SubscriptionError(
-                f"the provider's subscription has lapsed (end: {subscription.get('end')});"
-                " renew it in the provider's dashboard"
-            )
-        return error
+        return error if account.active else lapsed(account)
 
     def _get(
-        self, path: str, params: Params, *, attempts: int | None = None
-    ) -> tuple[Any, _Response]:
+        self,
+        path: str,
+        params: Params,
+        read: Callable[[Any, Response], T],
+        *,
+        attempts: int | None = None,
+    ) -> T:
         started = self._clock.monotonic()
-        limits = self._timeouts
 
         def wait(state: RetryCallState) -> float:
             return self._pause(state, started)
 
         retrying = Retrying(
             retry=retry_if_exception_type((RateLimitError, ProviderFaultError, TransportError)),
-            stop=stop_after_attempt(attempts or limits.attempts),
+            stop=stop_after_attempt(attempts or self._timeouts.attempts),
             wait=wait,
             sleep=self._clock.sleep,
             reraise=True,
         )
-        result: tuple[Any, _Response] = retrying(self._attempt, path, params, started)
+        result: T = retrying(self._attempt, path, params, read, started)
         return result
 
     def _pause(self, state: RetryCallState, started: float) -> float:
         """Seconds before the next attempt. Raises the attempt's error when that is too long."""
         error = state.outcome.exception() if state.outcome else None
         assert isinstance(error, ProviderError)
-        if isinstance(error, RateLimitError):
-            pause = error.retry_after if error.retry_after is not None else MINUTE
-        else:
-            pause = min(30.0, 2.0 ** (state.attempt_number - 1)) * random.uniform(0.5, 1.5)  # noqa: S311
+        pause = _backoff(error, state.attempt_number)
         spent = self._clock.monotonic() - started
         if pause > self._timeouts.longest_wait or spent + pause > self._timeouts.total:
-            come_back = datetime.fromtimestamp(time.time() + pause, timezone.utc)
-            raise type(error)(
-                f"{error}; come back after {come_back:%Y-%m-%d %H:%M:%S} UTC"
-            ) from None
+            raise type(error)(f"{error}; {_come_back(pause)}") from None
         logger.warning(
             "the request failed, trying again",
             extra={
                 "attempt": state.attempt_number,
                 "outcome": error.outcome,
+                "reason": str(error),
                 "pause_seconds": round(pause, 1),
             },
         )
         return pause
 
-    def _attempt(self, path: str, params: Params, started: float) -> tuple[Any, _Response]:
+    def _attempt(
+        self, path: str, params: Params, read: Callable[[Any, Response], T], started: float
+    ) -> T:
         row_id = self._permission(path, params, started)
-        response: _Response | None = None
+        response: Response | None = None
         outcome = "interrupted"
         try:
-            response = self._exchange(path, params)
-            value = judge(response.status, response.headers, response.body)
+            response = exchange(
+                self._http,
+                path,
+                params,
+                seconds=self._timeouts.attempt,
+                max_bytes=self._timeouts.max_bytes,
+            )
+            result = read(judge(response.status, response.headers, response.body), response)
             outcome = "ok"
         except ProviderError as error:
             outcome = error.outcome
             raise
         else:
-            return value, response
+            return result
         finally:
             self._log.complete(
                 row_id,
                 status=response.status if response else None,
                 outcome=outcome,
-                quota=response.quota if response else Quota(),
+                quota=quota_of(response.headers) if response else Quota(),
             )
 
     def _permission(self, path: str, params: Params, started: float) -> int:
@@ -242,49 +259,35 @@ class ApiFootball:
             logger.info("waiting for the minute's limit", extra={"pause_seconds": round(pause, 1)})
             self._clock.sleep(pause)
 
-    def _exchange(self, path: str, params: Params) -> _Response:
-        """One request: its status, headers and whole body. Raises TransportError."""
-        deadline = self._clock.monotonic() + self._timeouts.attempt
-        try:
-            with self._http.stream("GET", path, params=params) as response:
-                chunks: list[bytes] = []
-                size = 0
-                for chunk in response.iter_bytes():
-                    size += len(chunk)
-                    if size > self._timeouts.max_bytes:
-                        raise MalformedAnswerError(
-                            f"the answer is larger than {self._timeouts.max_bytes} bytes;"
-                            " raise ODDINS_HTTP_MAX_BODY_MB if that is right"
-                        )
-                    if self._clock.monotonic() > deadline:
-                        raise TransportError(
-                            f"the answer took longer than {self._timeouts.attempt:g} s"
-                        )
-                    chunks.append(chunk)
-                return _Response(response.status_code, response.headers, b"".join(chunks))
-        except httpx.TimeoutException:
-            raise TransportError("the provider did not answer in time") from None
-        except httpx.DecodingError:
-            raise TransportError("the answer's compression is broken") from None
-        except (httpx.HTTPError, httpx.StreamError) as error:
-            raise TransportError(
-                f"the connection to the provider failed ({type(error).__name__})"
-            ) from None
+
+def _backoff(error: ProviderError, attempt: int) -> float:
+    """Exponential with jitter; never less than the provider asks for; a minute for its limit."""
+    if isinstance(error, RateLimitError):
+        asked = error.retry_after if error.retry_after is not None else MINUTE
+        return max(LEAST_PAUSE, asked)
+    pause = min(30.0, 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.5)  # noqa: S311
+    return max(pause, error.retry_after or 0.0)
 
 
-@dataclass(frozen=True)
-class _Response:
-    status: int
-    headers: httpx.Headers
-    body: bytes
+def _come_back(pause: float) -> str:
+    try:
+        when = datetime.fromtimestamp(time.time() + pause, timezone.utc)
+    except (OverflowError, ValueError, OSError):
+        return "the provider names a time beyond the calendar to come back"
+    return f"come back after {when:%Y-%m-%d %H:%M:%S} UTC"
 
-    @property
-    def quota(self) -> Quota:
-        return quota_of(self.headers)
 
-    @property
-    def source(self) -> str:
-        return SAMPLE_SOURCE if self.headers.get(SAMPLE_HEADER) == "1" else REAL_SOURCE
+_ESCAPED = re.compile(rb"""\\(?:u00([2-7][0-9a-fA-F])|([/"\\]))""")
+
+
+def _repeats(body: bytes, key: str) -> bool:
+    """Whether the body holds the key, plainly or by JSON's escapes."""
+    plain = _ESCAPED.sub(lambda m: bytes.fromhex(m[1].decode()) if m[1] else m[2], body)
+    return key.encode() in body or key.encode() in plain
+
+
+def _source(response: Response) -> str:
+    return SAMPLE_SOURCE if response.headers.get(SAMPLE_HEADER) == "1" else REAL_SOURCE
 
 
 def _is_local(base_url: str) -> bool:

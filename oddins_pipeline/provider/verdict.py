@@ -9,7 +9,6 @@ from email.utils import parsedate_to_datetime
 from typing import Any
 
 from oddins_pipeline.catalog.answer import errors_of, parse_body
-from oddins_pipeline.database.requests import Quota
 from oddins_pipeline.errors import (
     BadRequestError,
     MalformedAnswerError,
@@ -24,6 +23,7 @@ from oddins_pipeline.errors import (
     UnknownProviderError,
 )
 from oddins_pipeline.logs import one_line
+from oddins_pipeline.provider.account import Quota
 
 PARAMETERS = frozenset(
     {"id", "name", "country", "code", "season", "team", "type", "current", "search", "last"}

@@ -1,0 +1,86 @@
+"""Whether optional work (backfills, catch-up) may spend a request now.
+
+The daily sync always tries once, and a person may at any time: they do not ask here.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.database.publish import FULL
+from oddins_pipeline.errors import (
+    BadRequestError,
+    MalformedAnswerError,
+    PlanError,
+    QuotaError,
+    RejectedKeyError,
+    SubscriptionError,
+    SuspendedError,
+    UnknownProviderError,
+)
+
+HEADROOM_PERCENT = 10
+FINAL = tuple(
+    error.outcome
+    for error in (
+        *(RejectedKeyError, SuspendedError, PlanError, QuotaError, SubscriptionError),
+        *(BadRequestError, UnknownProviderError, MalformedAnswerError),
+    )
+)
+"""Outcomes after which asking again does not help."""
+
+
+@dataclass(frozen=True)
+class Standing:
+    """`day_remaining` and `day_limit` as told today (UTC); `failed` is the outcome of the newest
+    final failure since the last successful full sync.
+    """
+
+    day_remaining: int | None
+    day_limit: int | None
+    failed: str | None
+
+
+def objection(standing: Standing) -> str | None:
+    """Why optional work must wait; None when it may start. No news of today's quota is good news:
+    it was given anew at 00:00 UTC.
+    """
+    if standing.failed is not None:
+        return (
+            f"the provider's last answer was final ({standing.failed}): optional work waits until"
+            " a full sync has succeeded; see `oddins status`"
+        )
+    left, limit = standing.day_remaining, standing.day_limit
+    if left is not None and limit and left * 100 < limit * HEADROOM_PERCENT:
+        return (
+            f"{left} of the day's {limit} requests are left, less than {HEADROOM_PERCENT} %:"
+            " optional work waits until they are given anew at 00:00 UTC"
+        )
+    return None
+
+
+def standing(connection: Connection) -> Standing:
+    """How the account stands, by `provider_requests` and `provider_sync_state`."""
+    row = connection.execute(
+        "WITH told AS ("
+        "  SELECT day_remaining, day_limit FROM provider_requests"
+        "  WHERE day_remaining IS NOT NULL"
+        "  AND requested_at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'"
+        "  ORDER BY id DESC LIMIT 1),"
+        " failed AS ("
+        "  SELECT outcome FROM provider_requests WHERE outcome = ANY(%s) AND path <> '/status'"
+        "  AND requested_at > coalesce((SELECT max(last_synced_at) FROM provider_sync_state"
+        "    WHERE entity = %s), '-infinity')"
+        "  ORDER BY id DESC LIMIT 1)"
+        " SELECT (SELECT day_remaining FROM told), (SELECT day_limit FROM told),"
+        " (SELECT outcome FROM failed)",
+        (list(FINAL), FULL),
+    ).fetchone()
+    assert row is not None
+    return Standing(*row)  # type: ignore[arg-type]
+
+
+def optional_work_objection(connection: Connection) -> str | None:
+    """`objection` to the account's standing now."""
+    return objection(standing(connection))
