@@ -5,9 +5,12 @@ from typing import Any
 import dagster as dg
 
 from oddins_pipeline.orchestration.assets import catalog, raw_leagues
+from oddins_pipeline.orchestration.backfill import backfill_seasons
 from oddins_pipeline.orchestration.io_manager import postgres_io_manager
 from oddins_pipeline.orchestration.jobs import sync_leagues
-from oddins_pipeline.orchestration.schedules import daily_league_sync
+from oddins_pipeline.orchestration.pruning import prune_runs
+from oddins_pipeline.orchestration.schedules import build_schedules
+from oddins_pipeline.orchestration.sensors import build_sensors
 from oddins_pipeline.orchestration.session import api_football, sync_session
 
 
@@ -15,8 +18,9 @@ def build_definitions(**overrides: Any) -> dg.Definitions:
     """Fresh definitions; `overrides` replace resources by name, for tests and the command line."""
     return dg.Definitions(
         assets=[raw_leagues, catalog],
-        jobs=[sync_leagues],
-        schedules=[daily_league_sync()],
+        jobs=[sync_leagues, backfill_seasons, prune_runs],
+        schedules=build_schedules(),
+        sensors=build_sensors(),
         executor=dg.in_process_executor,
         resources={
             "sync_session": sync_session,

@@ -5,6 +5,7 @@ OddinsError
 ├── LockHeldError             another sync is at work (exit 75)
 ├── DatabaseError             unreachable, wrong encoding, wrong revision, lost connection
 ├── NothingToPublishError     no answer in the archive that could be published
+├── PostponedError            optional work that must not spend quota now
 ├── ProviderError             the provider did not give an answer
 │   ├── RejectedKeyError      no key, key rejected, address not allowed
 │   ├── SuspendedError        account suspended
@@ -68,6 +69,13 @@ class NothingToPublishError(OddinsError):
     """The archive holds no answer that could be published."""
 
     outcome = "nothing_to_publish"
+
+
+class PostponedError(OddinsError):
+    """Optional work (a backfill, a catch-up) that must wait; nothing was fetched."""
+
+    outcome = "postponed"
+    passing = True
 
 
 class SourceMismatchError(OddinsError):

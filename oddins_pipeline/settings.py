@@ -125,6 +125,11 @@ class Settings(BaseSettings):
         le=86_400,
         description="seconds that a run of Dagster waits for the lock",
     )
+    backfill_pause: Seconds = Field(
+        300,
+        validation_alias="ODDINS_BACKFILL_PAUSE",
+        description="seconds before a failed backfill is tried again, doubled each time",
+    )
     subscription_warning_days: float = Field(
         14,
         validation_alias="ODDINS_SUBSCRIPTION_WARNING_DAYS",
@@ -166,6 +171,14 @@ class Settings(BaseSettings):
         ge=1,
         le=36_500,
         description="days that rows of provider_requests are kept",
+    )
+
+    keep_runs_days: int = Field(
+        90,
+        validation_alias="ODDINS_KEEP_RUNS_DAYS",
+        ge=1,
+        le=36_500,
+        description="days that Dagster's runs and their events are kept",
     )
 
     @field_validator("api_key")

@@ -9,12 +9,13 @@ import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
+from datetime import datetime
 
 from oddins_pipeline.catalog import guard
 from oddins_pipeline.catalog.answer import entries_of, parse_body
 from oddins_pipeline.catalog.normalise import normalise
 from oddins_pipeline.catalog.rows import Batch
-from oddins_pipeline.database import archive, lock, publish, revision, sync_state
+from oddins_pipeline.database import archive, backfills, lock, publish, revision, sync_state
 from oddins_pipeline.database.archive import Params
 from oddins_pipeline.database.connection import Connection, connect, database_errors
 from oddins_pipeline.database.merge import Counts
@@ -29,6 +30,12 @@ from oddins_pipeline.settings import Settings
 from oddins_pipeline.target import REAL_SOURCE, SAMPLE_SOURCE, Target, database_url
 
 logger = logging.getLogger(__name__)
+
+PURPOSE = "sync"
+APPLICATION = f"oddins {PURPOSE}"
+"""What the `application_name` of a run's connection begins with; its id's first 8 characters
+follow.
+"""
 
 SAMPLE_KEY = "sample-provider-needs-no-key"
 
@@ -87,6 +94,7 @@ class Session:
         self.run_id = run_id
         self.force = False
         self.query = Query()
+        self._fetched: Payload | None = None
 
     @property
     def source(self) -> str:
@@ -115,6 +123,11 @@ class Session:
             log = RequestLog(self.connection, self.run_id, settings.requests_per_minute)
             yield stack.enter_context(ApiFootball(base_url, key, timeouts_of(settings), log))
 
+    def sync(self, client: ApiFootball) -> tuple[Archived, TableCounts]:
+        """Fetches, archives, judges and publishes what `query` asks for. Raises OddinsError."""
+        archived = self.archive(client.leagues(self.query.params), client.base_url)
+        return archived, self.publish(self.judge(archived))
+
     def archive(self, answer: Answer, base_url: str) -> Archived:
         """Stores the answer, or stamps the stored one when the tables show it already."""
         received = answer.received
@@ -123,11 +136,14 @@ class Session:
             logger.info("provider source ensured", extra={"source_id": source_id})
             shown = archive.shown_payload(self.connection, received, source_id)
             if shown is not None and not self.force:
-                archive.record_seen(self.connection, shown, received.fetched_at)
+                with self.connection.transaction():
+                    archive.record_seen(self.connection, shown, received.fetched_at)
+                    self._complete_backfill(shown)
                 return Archived(shown, answer.entries, unchanged=True, bytes=len(received.body))
             payload = archive.archive(
                 self.connection, received, source_id=source_id, run_id=self.run_id
             )
+        self._fetched = payload
         return Archived(payload, answer.entries, bytes=len(received.body))
 
     def stored(self, *, of_run: str | None = None) -> Archived:
@@ -171,6 +187,7 @@ class Session:
         else:
             with database_errors(), self.connection.transaction():
                 counts = publish.publish(self.connection, publication.payload, publication.batch)
+                self._complete_backfill(self._fetched)
         self._prune()
         figures = {
             f"{table}_{what}": number
@@ -183,6 +200,11 @@ class Session:
             extra={"payload_id": publication.payload.id, **figures},
         )
         return counts
+
+    def _complete_backfill(self, fetched: Payload | None) -> None:
+        """A season that was fetched by this run fulfils the requests for it."""
+        if fetched is not None and fetched.season is not None:
+            backfills.complete(self.connection, fetched.season, self.run_id)
 
     def _unchanged_counts(self) -> TableCounts:
         with database_errors():
@@ -218,7 +240,7 @@ def open_session(
     """
     hide(settings.secrets)
     url = database_url(settings, target)
-    purpose = f"sync {run_id[:8]}" if run_id else "sync"
+    purpose = f"{PURPOSE} {run_id[:8]}" if run_id else PURPOSE
     with connect(url, settings, purpose=purpose) as connection:
         with database_errors():
             lock.acquire(connection, wait=lock_wait)
@@ -232,21 +254,53 @@ def open_session(
 
 
 def record_failure(
-    settings: Settings, target: Target, message: str, *, query: Query | None = None
+    settings: Settings,
+    target: Target,
+    message: str,
+    *,
+    query: Query | None = None,
+    run_id: str | None = None,
 ) -> None:
-    """Best effort, on a fresh connection, five seconds: the run has failed already."""
+    """Best effort, on a fresh connection, five seconds: the run has failed already.
+
+    An interrupt during the commit may find the data committed: then nothing has failed.
+    """
     quick = settings.model_copy(update={"database_connect_timeout": 5, "statement_timeout": 5.0})
     try:
         with connect(database_url(settings, target), quick, purpose="failure") as connection:
-            sync_state.record_error(
+            note_failure(
                 connection,
-                source=SAMPLE_SOURCE if target.sample else REAL_SOURCE,
-                base_url="sample provider" if target.sample else settings.base_url,
+                settings,
+                target,
+                message,
                 entity=publish.PARTIAL if query and query.params else publish.FULL,
-                message=one_line(message, sync_state.MOST_CHARACTERS),
+                run_id=run_id,
             )
     except Exception as error:  # noqa: BLE001 - nothing may hide the failure itself
         logger.warning("the failure could not be recorded", extra={"reason": one_line(str(error))})
+
+
+def note_failure(
+    connection: Connection,
+    settings: Settings,
+    target: Target,
+    message: str,
+    *,
+    entity: str,
+    run_id: str | None,
+    at: datetime | None = None,
+) -> None:
+    """Keeps the failure of a run in `provider_sync_state`, unless the run has published."""
+    if run_id is not None and archive.has_published(connection, run_id):
+        return
+    sync_state.record_error(
+        connection,
+        source=SAMPLE_SOURCE if target.sample else REAL_SOURCE,
+        base_url="sample provider" if target.sample else settings.base_url,
+        entity=entity,
+        message=one_line(message, sync_state.MOST_CHARACTERS),
+        at=at,
+    )
 
 
 def ask_account(settings: Settings, connection: Connection, *, timeout: float) -> Account:

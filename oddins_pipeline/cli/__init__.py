@@ -16,6 +16,7 @@ class LazyGroup(click.Group):
 
     modules: ClassVar[dict[str, tuple[str, str]]] = {
         "sync": ("oddins_pipeline.cli.sync", "Fetch and publish the provider's answer."),
+        "backfill": ("oddins_pipeline.cli.backfill", "Ask for seasons, one request each."),
         "status": ("oddins_pipeline.cli.status", "Last sync, last error, row counts, quota."),
         "payload": ("oddins_pipeline.cli.payload", "An archived answer, byte for byte."),
         "doctor": ("oddins_pipeline.cli.doctor", "Check the set-up, with remedies."),

@@ -12,6 +12,7 @@ import click
 from oddins_pipeline.cli.output import prepare
 from oddins_pipeline.database import revision
 from oddins_pipeline.database.connection import Connection, connect, database_errors
+from oddins_pipeline.database.daemon import daemon_state
 from oddins_pipeline.errors import OddinsError, SubscriptionError
 from oddins_pipeline.provider.account import warning
 from oddins_pipeline.settings import Settings
@@ -47,7 +48,7 @@ def _run(settings: Settings, target: Target) -> Generator[Line, None, None]:
         ready = yield from _attempt("revision", lambda: _revision(connection))
         if ready:
             yield from _attempt("key", lambda: _key(settings, target, connection))
-            yield from _attempt("daemon", lambda: _daemon(connection))
+            yield from _attempt("daemon", lambda: daemon_state(connection))
         yield from _attempt("Dagster home", lambda: _home(settings))
 
 
@@ -88,20 +89,6 @@ def _key(settings: Settings, target: Target, connection: Connection) -> str:
         f"accepted; plan {account.plan}{until},"
         f" {account.requests_used} of {account.requests_limit} requests used today"
     )
-
-
-def _daemon(connection: Connection) -> str:
-    """Heartbeats in Dagster's storage; a set-up without a daemon is a choice, not a fault."""
-    row = connection.execute("SELECT to_regclass('dagster.daemon_heartbeats')").fetchone()
-    if row is None or row[0] is None:
-        return "none has run here; `oddins dev` starts one"
-    found = connection.execute(
-        "SELECT count(*) FROM dagster.daemon_heartbeats"
-        " WHERE timestamp > (now() AT TIME ZONE 'UTC') - interval '5 minutes'"
-    ).fetchone()
-    if found and found[0]:
-        return "running"
-    return "not running; schedules and sensors need it: `oddins dev`, or `dagster-daemon run`"
 
 
 def _home(settings: Settings) -> str:

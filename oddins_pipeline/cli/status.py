@@ -28,7 +28,7 @@ ASKED_AGAIN_AFTER = timedelta(hours=6)
 @click.option("--check", is_flag=True, help="Exit 1 when stale or failing.")
 @click.option("--sample", is_flag=True, help="The sample database; APP_ENV=local only.")
 def command(*, as_json: bool, check: bool, sample: bool) -> None:
-    """Last sync, last error, row counts and quota."""
+    """Last sync, last error, row counts, quota and pending backfills."""
     settings, target = prepare(sample=sample, reads_only=True)
     say(f"database: {target.describe(settings)}")
     url = database_url(settings, target)
@@ -92,6 +92,12 @@ def _show(found: dict[str, Any], verdict: Health) -> None:
         click.echo(
             f"quota: {quota['day_remaining']} of {quota['day_limit']} requests left,"
             f" seen {_at(quota['seen_at'])}; {found['requests_today']} sent today from here"
+        )
+    for backfill in found["backfills_pending"]:
+        why = f": {backfill['error']}" if backfill["error"] else ""
+        click.echo(
+            f"backfill of {backfill['season']}: {backfill['status']},"
+            f" {backfill['attempts']} attempts so far{why}"
         )
     subscription = found["subscription"]
     if subscription and subscription["warning"]:

@@ -85,7 +85,7 @@ def leagues(
         raise
     except OddinsError as error:
         if not dry_run and not getattr(error, "recorded", False):
-            record_failure(settings, target, str(error), query=query)
+            record_failure(settings, target, str(error), query=query, run_id=run_id)
         raise
     result["seconds"] = round(time.monotonic() - started, 2)
     logger.info("job completed", extra={"seconds": result["seconds"]})

@@ -85,9 +85,7 @@ def archive(
         ),
     ).fetchone()
     assert row is not None
-    return Payload(
-        int(str(row[0])), source_id, answer.sha256, answer.results, full=not answer.params
-    )
+    return Payload(int(str(row[0])), source_id, answer.sha256, answer.results, answer.params)
 
 
 def shown_payload(connection: Connection, answer: Received, source_id: int) -> Payload | None:
@@ -109,9 +107,7 @@ def shown_payload(connection: Connection, answer: Received, source_id: int) -> P
     same = sha256 == answer.sha256 and params == answer.params and normaliser == str(NORMALISER)
     if not same:
         return None
-    return Payload(
-        int(str(number)), source_id, answer.sha256, int(str(results)), full=not answer.params
-    )
+    return Payload(int(str(number)), source_id, answer.sha256, int(str(results)), answer.params)
 
 
 def record_seen(connection: Connection, payload: Payload, seen_at: datetime) -> None:
@@ -164,6 +160,16 @@ def of_run(connection: Connection, run_id: str) -> tuple[Payload, bytes] | None:
     return _loaded(row)
 
 
+def has_published(connection: Connection, run_id: str) -> bool:
+    """Whether an answer that this run archived is published."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM provider_payloads"
+        " WHERE run_id = %s AND published_at IS NOT NULL)",
+        (run_id,),
+    ).fetchone()
+    return bool(row and row[0])
+
+
 def newest_full(connection: Connection, *, also_refused: bool) -> tuple[Payload, bytes]:
     """What --replay publishes. Raises NothingToPublishError."""
     refused = "" if also_refused else " AND refusal IS NULL"
@@ -191,9 +197,8 @@ def _refuse_older(connection: Connection, payload_id: int) -> None:
 
 def _loaded(row: tuple[object, ...]) -> tuple[Payload, bytes]:
     number, source_id, sha256, results, params, body = row
-    payload = Payload(
-        int(str(number)), int(str(source_id)), str(sha256), int(str(results)), full=not params
-    )
+    asked: Params = dict(params)  # type: ignore[call-overload]
+    payload = Payload(int(str(number)), int(str(source_id)), str(sha256), int(str(results)), asked)
     return payload, zlib.decompress(bytes(body))  # type: ignore[call-overload]
 
 

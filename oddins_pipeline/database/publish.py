@@ -28,7 +28,17 @@ class Payload:
     source_id: int
     sha256: str
     results: int
-    full: bool
+    params: dict[str, str]
+
+    @property
+    def full(self) -> bool:
+        """Whether the whole list was asked for."""
+        return not self.params
+
+    @property
+    def season(self) -> int | None:
+        """The year, when the answer is all of one season and nothing else."""
+        return int(self.params["season"]) if self.params.keys() == {"season"} else None
 
     @property
     def entity(self) -> str:

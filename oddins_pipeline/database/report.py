@@ -25,7 +25,7 @@ class Health:
 
 
 def report(connection: Connection) -> dict[str, Any]:
-    """Sync states, row counts (listed and delisted), quota and the last request."""
+    """Sync states, row counts (listed and delisted), quota, and the backfills asked for."""
     with database_errors(), connection.cursor(row_factory=dict_row) as cursor:
         states = cursor.execute(
             "SELECT p.name AS source, s.entity, s.last_synced_at, s.cursor, s.last_error_at,"
@@ -48,11 +48,16 @@ def report(connection: Connection) -> dict[str, Any]:
             "SELECT count(*) AS requests FROM provider_requests WHERE path <> '/status'"
             " AND requested_at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'"
         ).fetchone()
+        backfills = cursor.execute(
+            "SELECT season, status, attempts, next_attempt_at, error FROM backfill_requests"
+            " WHERE status IN ('requested', 'running') ORDER BY next_attempt_at, id"
+        ).fetchall()
     return {
         "sync": states,
         "rows": rows,
         "quota": quota,
         "requests_today": spent["requests"] if spent else 0,
+        "backfills_pending": backfills,
     }
 
 

@@ -5,8 +5,17 @@ from __future__ import annotations
 from datetime import datetime
 
 from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.database.publish import FULL
 
 MOST_CHARACTERS = 1_000
+
+
+def last_full_sync(connection: Connection) -> datetime | None:
+    """When the last full answer was accepted, changed or not; None when never."""
+    row = connection.execute(
+        "SELECT max(last_synced_at) FROM provider_sync_state WHERE entity = %s", (FULL,)
+    ).fetchone()
+    return row[0] if row else None  # type: ignore[return-value]
 
 
 def record_error(

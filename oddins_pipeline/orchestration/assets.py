@@ -10,8 +10,10 @@ from pydantic import Field
 from oddins_pipeline.database.publish import TABLES
 from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.orchestration.columns import COLUMNS
-from oddins_pipeline.orchestration.io_manager import RAW, Fetched, Slice
-from oddins_pipeline.orchestration.session import RunSession, failure_of
+from oddins_pipeline.orchestration.failures import failure_of
+from oddins_pipeline.orchestration.io_manager import Fetched, Slice
+from oddins_pipeline.orchestration.runs import RAW
+from oddins_pipeline.orchestration.session import RunSession
 from oddins_pipeline.sync import Archived, Query
 
 # The data version is how consumers react to changes only; it has been beta since Dagster 1.3.

@@ -15,14 +15,19 @@ from dagster._core.instance import InstanceRef
 from oddins_pipeline.database.requests import last_quota
 from oddins_pipeline.definitions import build_definitions
 from oddins_pipeline.errors import OddinsError
-from oddins_pipeline.orchestration.jobs import SYNC_JOB
-from oddins_pipeline.orchestration.session import RunSession, failure_message, given_session
+from oddins_pipeline.orchestration.failures import step_failure
+from oddins_pipeline.orchestration.jobs import COMMAND_TAG, SYNC_JOB
+from oddins_pipeline.orchestration.runs import end_dead_runs
+from oddins_pipeline.orchestration.session import RunSession, given_session
 from oddins_pipeline.settings import Settings
 from oddins_pipeline.sync import Session
 
 CONFIG = "dagster.yaml"
-ON_THE_JOBS_PAGE = {".dagster/repository": "__repository__@oddins_pipeline.definitions"}
-"""Without it the page lists such a run among all runs, but not on its job's own page."""
+TAGS = {
+    COMMAND_TAG: "oddins sync leagues",
+    # Without it the page lists such a run among all runs, but not on its job's own page.
+    ".dagster/repository": "__repository__@oddins_pipeline.definitions",
+}
 
 
 class RunFailedError(OddinsError):
@@ -40,6 +45,7 @@ def run_sync_job(
     definitions = build_definitions(sync_session=given_session(run))
     job = definitions.resolve_job_def(SYNC_JOB)
     with open_instance(settings) as instance, _without_gc():
+        end_dead_runs(instance, session.connection, settings, session.target)
         result = job.execute_in_process(
             run_config={
                 "ops": {"raw_leagues": {"config": options}},
@@ -47,11 +53,12 @@ def run_sync_job(
             },
             instance=instance,
             run_id=run_id,
-            tags=ON_THE_JOBS_PAGE,
+            tags=TAGS,
             raise_on_error=False,
         )
         if not result.success:
-            raise RunFailedError(failure_message(instance, run_id) or "the run failed")
+            failed = step_failure(instance, run_id)
+            raise RunFailedError(failed.message if failed else "the run failed")
     assert run.archived is not None
     assert run.counts is not None
     quota = last_quota(session.connection)

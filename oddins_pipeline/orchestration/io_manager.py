@@ -12,11 +12,11 @@ from psycopg.rows import dict_row
 
 from oddins_pipeline.database.publish import TABLES
 from oddins_pipeline.errors import OddinsError
-from oddins_pipeline.orchestration.session import RunSession, failure_of
+from oddins_pipeline.orchestration.failures import failure_of
+from oddins_pipeline.orchestration.runs import RAW
+from oddins_pipeline.orchestration.session import RunSession
 from oddins_pipeline.provider.client import Answer
 from oddins_pipeline.sync import Archived, Publication
-
-RAW = "raw_leagues"
 
 
 @dataclass(frozen=True)

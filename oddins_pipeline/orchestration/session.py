@@ -13,22 +13,15 @@ from typing import Any
 import dagster as dg
 
 from oddins_pipeline.errors import LockHeldError, OddinsError, UsageError
-from oddins_pipeline.logs import hide, one_line, redact, set_run
+from oddins_pipeline.logs import hide, set_run
+from oddins_pipeline.orchestration.failures import failure_of, step_failure
+from oddins_pipeline.orchestration.runs import end_dead_runs
 from oddins_pipeline.provider.client import Answer, ApiFootball
 from oddins_pipeline.settings import load_settings
 from oddins_pipeline.sync import Archived, Publication, Query, Session, open_session, record_failure
 from oddins_pipeline.target import choose_target
 
 logger = logging.getLogger(__name__)
-
-
-def failure_of(error: OddinsError) -> dg.Failure:
-    """The run's failure: the sentence, and fields that a sensor can tell apart."""
-    return dg.Failure(
-        description=redact(str(error)),
-        metadata={"outcome": error.outcome, "passing": error.passing},
-        allow_retries=False,
-    )
 
 
 class RunSession:
@@ -82,42 +75,22 @@ def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
                 open_session(settings, target, run_id=run_id, lock_wait=wait)
             )
             run = RunSession(session)
+            if context.instance is not None:
+                end_dead_runs(context.instance, session.connection, settings, target)
         except OddinsError as error:
             logger.error(str(error))  # noqa: TRY400 - a sentence, not a trace
             run = RunSession(None, error)
         yield run
         stack.close()
         lock_held = isinstance(run._refusal, LockHeldError | UsageError)  # noqa: SLF001
-        message = _failure_message(context, run_id)
-        if message and not lock_held and settings is not None and target is not None:
-            record_failure(settings, target, message, query=run.query)
+        failed = step_failure(context.instance, run_id) if context.instance and run_id else None
+        if failed and not lock_held and settings is not None and target is not None:
+            record_failure(settings, target, failed.message, query=run.query, run_id=run_id)
 
 
 def given_session(run: RunSession) -> dg.ResourceDefinition:
     """A resource over a session that is open already: the command line's."""
     return dg.ResourceDefinition.hardcoded_resource(run)
-
-
-def _failure_message(context: dg.InitResourceContext, run_id: str | None) -> str | None:
-    """The first failed step's sentence, from the event log: it covers every way to fail."""
-    if run_id is None or context.instance is None:
-        return None
-    return failure_message(context.instance, run_id)
-
-
-def failure_message(instance: dg.DagsterInstance, run_id: str) -> str | None:
-    """The sentence of a run's first failed step, or None."""
-    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
-        data = entry.dagster_event.step_failure_data if entry.dagster_event else None
-        if data is None:
-            continue
-        if data.user_failure_data and data.user_failure_data.description:
-            return one_line(data.user_failure_data.description)
-        cause = data.error
-        while cause is not None and cause.cause is not None:
-            cause = cause.cause
-        return one_line(cause.message if cause else "the step failed")
-    return None
 
 
 @dg.resource(

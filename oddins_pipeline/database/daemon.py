@@ -1,0 +1,30 @@
+"""Whether Dagster's daemon is there to pick work up, read from its tables without Dagster."""
+
+from __future__ import annotations
+
+from oddins_pipeline.database.connection import Connection
+
+BACKFILL_SENSOR = "backfill_requests_sensor"
+
+
+def daemon_state(connection: Connection) -> str:
+    """One sentence: running, or what is missing."""
+    row = connection.execute("SELECT to_regclass('dagster.daemon_heartbeats')").fetchone()
+    if row is None or row[0] is None:
+        return "none has run here; `oddins dev` starts one"
+    found = connection.execute(
+        "SELECT EXISTS (SELECT FROM dagster.daemon_heartbeats"
+        "  WHERE timestamp > (now() AT TIME ZONE 'UTC') - interval '5 minutes'),"
+        " EXISTS (SELECT FROM dagster.instigators"
+        "  WHERE status IN ('RUNNING', 'DECLARED_IN_CODE') AND instigator_body LIKE %s)",
+        (f'%"{BACKFILL_SENSOR}"%',),
+    ).fetchone()
+    running, switched_on = found or (False, False)
+    if not running:
+        return "not running; schedules and sensors need it: `oddins dev`, or `dagster-daemon run`"
+    if not switched_on:
+        return (
+            f"running, but {BACKFILL_SENSOR} is off: switch it on in the page, or set"
+            " ODDINS_AUTOMATION=on"
+        )
+    return "running"

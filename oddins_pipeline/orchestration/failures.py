@@ -1,0 +1,77 @@
+"""Failures on their way into Dagster and out of it again."""
+
+from collections.abc import Sequence
+from datetime import datetime, timezone
+
+import dagster as dg
+
+from oddins_pipeline.errors import OddinsError
+from oddins_pipeline.logs import one_line, redact
+from oddins_pipeline.orchestration.decisions import Ending
+
+DIED = "the run died without a word: it was killed, or its machine is gone"
+_LAST_WORDS = {
+    dg.DagsterEventType.RUN_FAILURE: "failed",
+    dg.DagsterEventType.RUN_CANCELED: "cancelled",
+}
+
+
+def failure_of(error: OddinsError) -> dg.Failure:
+    """The run's failure: the sentence, and fields that a sensor can tell apart."""
+    return dg.Failure(
+        description=redact(str(error)),
+        metadata={"outcome": error.outcome, "passing": error.passing},
+        allow_retries=False,
+    )
+
+
+def step_failure(instance: dg.DagsterInstance, run_id: str) -> Ending | None:
+    """The run's first failed step: it covers fetch, refusal, transaction, SIGTERM and cancel."""
+    for entry in instance.all_logs(run_id, of_type=dg.DagsterEventType.STEP_FAILURE):
+        if entry.dagster_event is not None:
+            return _of_step(entry.dagster_event, entry.timestamp)
+    return None
+
+
+def ending(instance: dg.DagsterInstance, run_id: str) -> Ending:
+    """How a run ended that did not succeed; `at` is its last sign of life."""
+    failed = step_failure(instance, run_id)
+    if failed is not None:
+        return failed
+    events = instance.all_logs(run_id)
+    outcome, message = "failed", DIED
+    for entry in events:
+        event = entry.dagster_event
+        if event is not None and event.event_type in _LAST_WORDS:
+            outcome = _LAST_WORDS[event.event_type]
+            message = one_line(event.message or f"the run {outcome}")
+    return Ending(outcome, message, _last_sign_of_life(events))
+
+
+def _last_sign_of_life(events: Sequence[dg.EventLogEntry]) -> datetime | None:
+    """Before what the daemon wrote about the run: its verdict may come long after."""
+    alive = [entry.timestamp for entry in events if not _is_verdict(entry)]
+    return _moment(max(alive)) if alive else None
+
+
+def _is_verdict(entry: dg.EventLogEntry) -> bool:
+    event = entry.dagster_event
+    return event is not None and (event.event_type in _LAST_WORDS or event.is_engine_event)
+
+
+def _of_step(event: dg.DagsterEvent, timestamp: float) -> Ending:
+    data = event.step_failure_data
+    told = data.user_failure_data
+    if told is not None and told.description:
+        outcome = told.metadata.get("outcome")
+        name = str(outcome.value) if outcome is not None else "failed"
+        return Ending(name, one_line(told.description), _moment(timestamp))
+    cause = data.error
+    while cause is not None and cause.cause is not None:
+        cause = cause.cause
+    message = one_line(cause.message) if cause is not None else "the step failed"
+    return Ending("failed", message, _moment(timestamp))
+
+
+def _moment(timestamp: float) -> datetime:
+    return datetime.fromtimestamp(timestamp, timezone.utc)

@@ -1,0 +1,204 @@
+"""Sensors: thin shells around `decisions`, each over one connection of its own."""
+
+import json
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import asdict, dataclass
+from datetime import datetime, timedelta, timezone
+
+import dagster as dg
+
+from oddins_pipeline.database import backfills, revision
+from oddins_pipeline.database.backfills import Request, Settled
+from oddins_pipeline.database.connection import Connection, connect, database_errors
+from oddins_pipeline.database.permission import optional_work_objection
+from oddins_pipeline.database.sync_state import last_full_sync
+from oddins_pipeline.logs import hide
+from oddins_pipeline.orchestration.decisions import Asked, catch_up, due, settle
+from oddins_pipeline.orchestration.failures import ending
+from oddins_pipeline.orchestration.jobs import (
+    ATTEMPT_TAG,
+    BACKFILL_JOB,
+    REQUEST_TAG,
+    SYNC_JOB,
+    automation_is_on,
+)
+from oddins_pipeline.orchestration.runs import (
+    end_dead_runs,
+    is_ours,
+    record_run_failure,
+    sync_in_progress,
+)
+from oddins_pipeline.seasons import FIRST_SEASON, is_season, last_season
+from oddins_pipeline.settings import Settings, load_settings
+from oddins_pipeline.target import Target, choose_target, database_url
+
+AT_ONCE = 3
+"""Backfills in the queue or at work: enough to keep it busy, few enough to be overtaken."""
+
+LOOK_BACK = timedelta(days=1)
+FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
+
+
+@dataclass(frozen=True)
+class Catalog:
+    """What a tick works with."""
+
+    settings: Settings
+    target: Target
+    connection: Connection
+
+
+@contextmanager
+def open_catalog(purpose: str) -> Iterator[Catalog]:
+    """An autocommit connection to the catalog, for one tick. Raises OddinsError."""
+    settings = load_settings()
+    hide(settings.secrets)
+    target = choose_target(settings, reads_only=True)
+    url = database_url(settings, target)
+    with connect(url, settings, purpose=purpose) as connection, database_errors():
+        revision.ensure_current(connection, url=url, upgrade_itself=settings.app_env == "local")
+        yield Catalog(settings, target, connection)
+
+
+def build_sensors() -> list[dg.SensorDefinition]:
+    """The three sensors, running by themselves with ODDINS_AUTOMATION=on."""
+    on = automation_is_on()
+    status = dg.DefaultSensorStatus.RUNNING if on else dg.DefaultSensorStatus.STOPPED
+
+    @dg.sensor(
+        job_name=BACKFILL_JOB,
+        minimum_interval_seconds=15,
+        default_status=status,
+        description="Starts a backfill for each season that somebody asks for in"
+        " `backfill_requests`, and sees every request through to done or failed.",
+    )
+    def backfill_requests_sensor(
+        context: dg.SensorEvaluationContext,
+    ) -> dg.SensorResult | dg.SkipReason:
+        with open_catalog("backfill sensor") as catalog:
+            requests = _follow_up(context.instance, catalog)
+            objection = optional_work_objection(catalog.connection)
+            if objection is None:
+                requests += _begin(catalog)
+        if requests:
+            return dg.SensorResult(run_requests=requests)
+        return dg.SkipReason(objection or "no request is due")
+
+    @dg.sensor(
+        job_name=SYNC_JOB,
+        minimum_interval_seconds=30,
+        default_status=status,
+        description="Asks for a full sync when the last one is stale, with growing pauses.",
+    )
+    def catch_up_sensor(
+        context: dg.SensorEvaluationContext,
+    ) -> dg.SensorResult | dg.SkipReason:
+        with open_catalog("catch-up sensor") as catalog:
+            synced_at = last_full_sync(catalog.connection)
+            reason = sync_in_progress(context.instance) or optional_work_objection(
+                catalog.connection
+            )
+        if reason is not None:
+            return dg.SkipReason(reason)
+        stale_after = timedelta(hours=catalog.settings.stale_after_hours)
+        asked, reason = catch_up(
+            datetime.now(timezone.utc), synced_at, stale_after, _asked(context.cursor)
+        )
+        context.update_cursor(json.dumps(asdict(asked), default=str))
+        if reason is not None:
+            return dg.SkipReason(reason)
+        key = f"catch-up {asked.since} {asked.times}"
+        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key)])
+
+    @dg.sensor(
+        minimum_interval_seconds=30,
+        default_status=status,
+        description="Gives every run that died without a word its line in"
+        " `provider_sync_state`, and ends it when Dagster has not noticed.",
+    )
+    def sync_failure_sensor(
+        context: dg.SensorEvaluationContext,
+    ) -> dg.SkipReason:
+        since = datetime.now(timezone.utc) - LOOK_BACK
+        if context.cursor:
+            since = datetime.fromisoformat(context.cursor)
+        with open_catalog("failure sensor") as catalog:
+            dead = end_dead_runs(
+                context.instance, catalog.connection, catalog.settings, catalog.target
+            )
+            latest = _record_failed_runs(context.instance, catalog, since)
+        context.update_cursor(latest.isoformat())
+        ended = ", ".join(run_id[:8] for run_id in dead)
+        return dg.SkipReason(f"ended {ended}" if dead else "no run has died")
+
+    return [backfill_requests_sensor, catch_up_sensor, sync_failure_sensor]
+
+
+def _follow_up(instance: dg.DagsterInstance, catalog: Catalog) -> list[dg.RunRequest]:
+    """Settles what has ended; asks again for what was claimed and then never became a run."""
+    lost = []
+    for request in backfills.open_requests(catalog.connection):
+        if request.status != "running":
+            continue
+        tags = {REQUEST_TAG: str(request.id), ATTEMPT_TAG: str(request.attempts)}
+        run = next(iter(instance.get_runs(dg.RunsFilter(tags=tags), limit=1)), None)
+        if run is None:
+            lost.append(_run_request(request, request.attempts))
+        elif run.is_finished:
+            ended = ending(instance, run.run_id)
+            settled = settle(request, ended, pause=catalog.settings.backfill_pause)
+            backfills.settle(catalog.connection, request, settled)
+    return lost
+
+
+def _begin(catalog: Catalog) -> list[dg.RunRequest]:
+    begun = []
+    now = datetime.now(timezone.utc)
+    for request in due(backfills.open_requests(catalog.connection), now, at_once=AT_ONCE):
+        if not is_season(request.season):
+            told = f"season {request.season} is outside {FIRST_SEASON} to {last_season()}"
+            settled = Settled("failed", request.attempts, told)
+            backfills.settle(catalog.connection, request, settled)
+            continue
+        attempt = backfills.claim(catalog.connection, request)
+        if attempt is not None:
+            begun.append(_run_request(request, attempt))
+    return begun
+
+
+def _run_request(request: Request, attempt: int) -> dg.RunRequest:
+    """The same key for the same attempt: asked for twice, it still becomes one run."""
+    return dg.RunRequest(
+        run_key=f"backfill {request.id} {attempt}",
+        partition_key=str(request.season),
+        tags={REQUEST_TAG: str(request.id), ATTEMPT_TAG: str(attempt)},
+    )
+
+
+def _asked(cursor: str | None) -> Asked:
+    if not cursor:
+        return Asked(None, 0, None)
+    kept = json.loads(cursor)
+    at = datetime.fromisoformat(kept["at"]) if kept["at"] else None
+    return Asked(kept["since"], kept["times"], at)
+
+
+def _record_failed_runs(
+    instance: dg.DagsterInstance, catalog: Catalog, since: datetime
+) -> datetime:
+    """Records the runs that have failed since then; returns up to when it has looked."""
+    records = instance.get_run_records(
+        dg.RunsFilter(statuses=FAILED, updated_after=since),
+        limit=50,
+        order_by="update_timestamp",
+        ascending=True,
+    )
+    latest = since
+    for record in records:
+        latest = record.update_timestamp.replace(tzinfo=timezone.utc)
+        if is_ours(record.dagster_run) and record.start_time is not None:
+            record_run_failure(
+                instance, catalog.connection, catalog.settings, catalog.target, record.dagster_run
+            )
+    return latest
