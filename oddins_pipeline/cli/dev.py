@@ -10,6 +10,7 @@ import click
 from oddins_pipeline.cli.output import prepare, say
 from oddins_pipeline.database import revision
 from oddins_pipeline.database.connection import connect
+from oddins_pipeline.home import dagster_home
 from oddins_pipeline.target import SAMPLE_VARIABLE, database_url
 
 
@@ -22,8 +23,6 @@ def command(port: int, *, sample: bool) -> None:
     say(f"database: {target.describe(settings)}")
     if sample:
         os.environ[SAMPLE_VARIABLE] = "1"
-    from oddins_pipeline.orchestration.in_process import dagster_home
-
     os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
     url = database_url(settings, target)
     with connect(url, settings, purpose="dev") as connection:

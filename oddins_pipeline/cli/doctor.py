@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import os
 import sys
 from collections.abc import Callable, Generator
-from pathlib import Path
 
 import click
 
@@ -14,6 +12,7 @@ from oddins_pipeline.database import revision
 from oddins_pipeline.database.connection import Connection, connect, database_errors
 from oddins_pipeline.database.daemon import daemon_state
 from oddins_pipeline.errors import OddinsError, SubscriptionError
+from oddins_pipeline.home import CONFIG, named_home, own_home
 from oddins_pipeline.provider.account import warning
 from oddins_pipeline.settings import Settings
 from oddins_pipeline.sync import ask_account
@@ -92,13 +91,13 @@ def _key(settings: Settings, target: Target, connection: Connection) -> str:
 
 
 def _home(settings: Settings) -> str:
-    named = os.environ.get("DAGSTER_HOME")
-    own = settings.state_folder / "dagster"
-    if not named:
-        return f"DAGSTER_HOME is not set; `oddins` uses {own}"
-    if not (Path(named) / "dagster.yaml").is_file():
+    named = named_home()
+    if named is None:
+        return f"DAGSTER_HOME is not set; `oddins` uses {own_home(settings)}"
+    config = named / CONFIG
+    if not config.is_file() or "CatalogStorage" not in config.read_text(encoding="utf-8"):
         raise OddinsError(
-            f"DAGSTER_HOME={named} has no dagster.yaml: runs are recorded apart from the"
-            " catalog and not limited to one at a time; copy the project's dagster.yaml there"
+            f"DAGSTER_HOME={named} does not hold the project's {CONFIG}: runs are recorded apart"
+            " from the catalog and not limited to one at a time; copy it there"
         )
     return f"{named} (DAGSTER_HOME)"

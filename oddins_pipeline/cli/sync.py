@@ -12,6 +12,7 @@ import click
 
 from oddins_pipeline.cli.output import prepare, say, show_json, show_table
 from oddins_pipeline.errors import LockHeldError, OddinsError, UsageError
+from oddins_pipeline.home import named_home
 from oddins_pipeline.logs import set_run
 from oddins_pipeline.settings import Settings
 from oddins_pipeline.sync import Query, Session, open_session, record_failure
@@ -68,6 +69,7 @@ def leagues(
     if replay and query.params:
         raise UsageError("--replay publishes a full answer; leave out the filters")
     settings, target = prepare(sample=sample, reads_only=replay, log_format=log_format)
+    named_home()
     say(f"database: {target.describe(settings)}")
     options = {**asdict(query), "force": force, "replay": replay}
     run_id = str(uuid.uuid4())

@@ -10,6 +10,8 @@ from oddins_pipeline.logs import one_line, redact
 from oddins_pipeline.orchestration.decisions import Ending
 
 DIED = "the run died without a word: it was killed, or its machine is gone"
+INTERRUPTED = "the sync was interrupted (Ctrl-C, SIGTERM or a cancelled run)"
+_INTERRUPTS = {dg.DagsterExecutionInterruptedError.__name__, KeyboardInterrupt.__name__}
 _LAST_WORDS = {
     dg.DagsterEventType.RUN_FAILURE: "failed",
     dg.DagsterEventType.RUN_CANCELED: "cancelled",
@@ -69,6 +71,8 @@ def _of_step(event: dg.DagsterEvent, timestamp: float) -> Ending:
     cause = data.error
     while cause is not None and cause.cause is not None:
         cause = cause.cause
+    if cause is not None and cause.cls_name in _INTERRUPTS:
+        return Ending("interrupted", INTERRUPTED, _moment(timestamp))
     message = one_line(cause.message) if cause is not None else "the step failed"
     return Ending("failed", message, _moment(timestamp))
 

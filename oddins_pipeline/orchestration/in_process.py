@@ -1,12 +1,9 @@
 """Runs the job in this process, over a session that holds the lock already."""
 
 import gc
-import os
-import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import dagster as dg
@@ -15,6 +12,7 @@ from dagster._core.instance import InstanceRef
 from oddins_pipeline.database.requests import last_quota
 from oddins_pipeline.definitions import build_definitions
 from oddins_pipeline.errors import OddinsError
+from oddins_pipeline.home import dagster_home
 from oddins_pipeline.orchestration.failures import step_failure
 from oddins_pipeline.orchestration.jobs import COMMAND_TAG, SYNC_JOB
 from oddins_pipeline.orchestration.runs import end_dead_runs
@@ -22,7 +20,6 @@ from oddins_pipeline.orchestration.session import RunSession, given_session
 from oddins_pipeline.settings import Settings
 from oddins_pipeline.sync import Session
 
-CONFIG = "dagster.yaml"
 TAGS = {
     COMMAND_TAG: "oddins sync leagues",
     # Without it the page lists such a run among all runs, but not on its job's own page.
@@ -71,26 +68,6 @@ def run_sync_job(
         "counts": {table: asdict(count) for table, count in run.counts.items()},
         "quota_left": quota[0] if quota else None,
     }
-
-
-def dagster_home(settings: Settings) -> Path:
-    """DAGSTER_HOME, else the one of the local state, made with our dagster.yaml in it."""
-    named = os.environ.get("DAGSTER_HOME")
-    if named:
-        return Path(named).expanduser().absolute()
-    home = settings.state_folder / "dagster"
-    home.mkdir(parents=True, exist_ok=True)
-    source, copy = instance_config(), home / CONFIG
-    if not copy.exists() or copy.read_bytes() != source.read_bytes():
-        shutil.copyfile(source, copy)
-    return home
-
-
-def instance_config() -> Path:
-    """Our dagster.yaml: in the package when installed, beside it in a checkout."""
-    package = Path(__file__).resolve().parent.parent
-    inside = package / CONFIG
-    return inside if inside.is_file() else package.parent / CONFIG
 
 
 @contextmanager
