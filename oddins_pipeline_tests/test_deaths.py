@@ -1,0 +1,138 @@
+"""Every way to die: tables whole, lock free, events truthful, the next run good."""
+
+from __future__ import annotations
+
+import copy
+import os
+import signal
+import threading
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from oddins_pipeline.sample_provider import generate_leagues
+from oddins_pipeline_tests.conftest import Service
+from oddins_pipeline_tests.deaths import (
+    RUN,
+    Victim,
+    assert_survived,
+    content_now,
+    content_of,
+    spread,
+)
+from oddins_pipeline_tests.test_league_sync import serve
+
+KILLS = int(os.environ.get("ODDINS_KILLS", "4"))
+"""Kills of each kind; `make soak` deals more."""
+
+Entries = list[dict[str, Any]]
+
+
+def other(entries: Entries, turn: int) -> Entries:
+    """Another answer: every league has another logo, and one league is gone or back."""
+    changed = copy.deepcopy(entries)
+    for entry in changed:
+        entry["league"]["logo"] = f"https://media.example.test/{turn}.png"
+    return changed[turn % 2 :]
+
+
+def duration(service: Service, folder: Path) -> float:
+    """Seconds that an undisturbed sync takes here and now."""
+    started = time.monotonic()
+    victim = Victim(service, folder)
+    victim.end()
+    assert victim.process.returncode == 0
+    return time.monotonic() - started
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_sync_leaves_a_whole_answer_wherever_it_is_hit(
+    service: Service, tmp_path: Path, number: signal.Signals, record_property: Callable[..., None]
+) -> None:
+    entries = generate_leagues(0.2)
+    serve(service, entries)
+    assert service.sync().code == 0
+    shown = content_of(entries)
+    lasts, states = duration(service, tmp_path), []
+    for turn in range(KILLS):
+        answer = other(entries, turn)
+        serve(service, answer)
+        victim = Victim(service, tmp_path)
+        time.sleep(lasts * (turn + 0.5) / KILLS)
+        victim.kill(number)
+        assert "Traceback" not in victim.end()
+        states.append(victim.state())
+        assert_survived(service, victim, [shown, content_of(answer)])
+        shown = content_now(service)
+        told = "SELECT last_error_at > last_synced_at FROM provider_sync_state"
+        if number is signal.SIGTERM and states[-1] in {"before commit", "in COPY"}:
+            assert service.query(told) == [(True,)]
+    record_property("states", spread(states))
+    print(f"{number.name}: {spread(states)}")  # noqa: T201 - the figures of `make soak`
+    serve(service, entries)
+    assert service.sync("--force").code == 0
+    assert content_now(service) == content_of(entries)
+    left = service.query("SELECT count(*) FROM dagster.runs WHERE status = 'STARTED'")
+    assert left == [(0,)], "the next sync ends the runs that died"
+
+
+def when(service: Service, query: str, act: str, *, seconds: float = 30) -> threading.Event:
+    """Runs `act` on the sync's connection as soon as it runs a statement like `query`."""
+    done = threading.Event()
+
+    def watch() -> None:
+        deadline = time.monotonic() + seconds
+        statement = f"SELECT {act} FROM pg_stat_activity WHERE {RUN} AND query LIKE %s"
+        with psycopg.connect(service.database, autocommit=True) as connection:
+            while time.monotonic() < deadline:
+                if connection.execute(statement, (query,)).fetchall():
+                    done.set()
+                    return
+
+    threading.Thread(target=watch, daemon=True).start()
+    return done
+
+
+@pytest.mark.parametrize(
+    "query", ["INSERT INTO provider_requests%", "COPY staged_seasons%", "WITH source%"]
+)
+def test_a_connection_that_is_cut_leaves_the_tables_as_they_were_and_is_told(
+    any_service: Service, tmp_path: Path, query: str
+) -> None:
+    entries = generate_leagues(1)
+    serve(any_service, entries)
+    assert any_service.sync().code == 0
+    shown = content_of(entries)
+    serve(any_service, other(entries, 1))
+    cut = when(any_service, query, "pg_terminate_backend(pid)")
+    victim = Victim(any_service, tmp_path)
+    told = victim.end()
+    assert cut.is_set()
+    assert victim.process.returncode == 1
+    assert "Traceback" not in told
+    assert "the database failed or cannot be reached" in told
+    assert_survived(any_service, victim, [shown])
+    error = any_service.query(
+        "SELECT last_error_at > last_synced_at, last_error FROM provider_sync_state"
+    )
+    assert error[0][0]
+    assert "the database failed" in error[0][1]
+    assert any_service.sync("--force").code == 0
+    assert content_now(any_service) == content_of(other(entries, 1))
+
+
+def test_a_sync_that_waits_for_a_table_gives_up_in_time(service: Service) -> None:
+    entries = generate_leagues(0.05)
+    serve(service, entries, other(entries, 1))
+    assert service.sync().code == 0
+    with psycopg.connect(service.database) as blocker:
+        blocker.execute("LOCK TABLE leagues IN EXCLUSIVE MODE")
+        done = service.sync("--force", ODDINS_STATEMENT_TIMEOUT="1")
+    assert done.code == 1
+    assert "statement timeout" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert content_now(service) == content_of(entries)
