@@ -20,6 +20,7 @@ from oddins_pipeline.database.archive import Params
 from oddins_pipeline.database.connection import Connection, connect, database_errors
 from oddins_pipeline.database.merge import Counts
 from oddins_pipeline.database.pool import pool, reading
+from oddins_pipeline.database.pooler import refuse_transaction_pooler
 from oddins_pipeline.database.publish import TABLES, Payload, TableCounts
 from oddins_pipeline.database.requests import RequestLog
 from oddins_pipeline.errors import OddinsError, RefusedAnswerError
@@ -243,6 +244,9 @@ def open_session(
     purpose = f"{PURPOSE} {run_id[:8]}" if run_id else PURPOSE
     with connect(url, settings, purpose=purpose) as connection:
         with database_errors():
+            refuse_transaction_pooler(
+                connection, lambda: connect(url, settings, purpose="pooler probe")
+            )
             lock.acquire(connection, wait=lock_wait)
             revision.ensure_current(connection, url=url, upgrade_itself=settings.app_env == "local")
         pool(settings, url)

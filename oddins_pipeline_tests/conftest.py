@@ -25,6 +25,7 @@ from oddins_pipeline_tests.postgres15 import BINARIES, Postgres15
 
 KEY = "test-key-1234567890"
 OURS = ("ODDINS_", "DAGSTER_", "DATABASE_URL", "SPORTS_PROVIDER_API_KEY", "APP_ENV", "API_FOOTBALL")
+PGBOUNCER = "/usr/sbin/pgbouncer"
 LEFT_OUT: dict[str, str] = {}
 
 
@@ -32,6 +33,8 @@ def pytest_configure() -> None:
     """Says once what this machine cannot run."""
     if not BINARIES.is_dir():
         LEFT_OUT["PostgreSQL 15"] = f"{BINARIES} is not there; install postgresql-15"
+    if not Path(PGBOUNCER).exists():
+        LEFT_OUT["PgBouncer"] = f"{PGBOUNCER} is not there; install pgbouncer"
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
