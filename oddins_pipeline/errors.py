@@ -6,6 +6,7 @@ OddinsError
 ├── DatabaseError             unreachable, wrong encoding, wrong revision, lost connection
 ├── NothingToPublishError     no answer in the archive that could be published
 ├── PostponedError            optional work that must not spend quota now
+├── NoSeasonError             a backfill that was started without a season
 ├── ProviderError             the provider did not give an answer
 │   ├── RejectedKeyError      no key, key rejected, address not allowed
 │   ├── SuspendedError        account suspended
@@ -76,6 +77,12 @@ class PostponedError(OddinsError):
 
     outcome = "postponed"
     passing = True
+
+
+class NoSeasonError(OddinsError):
+    """A backfill was started without a season; nothing was fetched."""
+
+    outcome = "no_season"
 
 
 class SourceMismatchError(OddinsError):

@@ -77,6 +77,7 @@ def test_a_launch_without_a_season_fails_before_fetching(
 ) -> None:
     told = why(instance, backfill(instance, None))
     assert "no season was chosen" in told.message
+    assert service.query("SELECT count(*) FROM provider_sync_state") == [(0,)]
     assert service.provider.requests == []
 
 

@@ -12,7 +12,7 @@ import dagster as dg
 from oddins_pipeline.database import backfills
 from oddins_pipeline.database.connection import database_errors
 from oddins_pipeline.database.permission import optional_work_objection
-from oddins_pipeline.errors import OddinsError, PostponedError, UsageError
+from oddins_pipeline.errors import NoSeasonError, OddinsError, PostponedError
 from oddins_pipeline.orchestration.failures import failure_of
 from oddins_pipeline.orchestration.jobs import BACKFILL_JOB, LONGEST_RUN, REQUEST_TAG
 from oddins_pipeline.orchestration.runs import RAW
@@ -50,7 +50,7 @@ def backfill_season(context: dg.OpExecutionContext) -> None:
 
 def _season_of(context: dg.OpExecutionContext) -> int:
     if not context.has_partition_key:
-        raise UsageError(
+        raise NoSeasonError(
             "no season was chosen; launch it from the page with `Launch backfill…`, or ask for"
             " seasons with `oddins backfill 2019 2021..2023`"
         )

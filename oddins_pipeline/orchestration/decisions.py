@@ -7,10 +7,16 @@ from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 
 from oddins_pipeline.database.backfills import MOST_ATTEMPTS, Request, Settled
-from oddins_pipeline.errors import BadRequestError, LockHeldError, PlanError, PostponedError
+from oddins_pipeline.errors import (
+    BadRequestError,
+    LockHeldError,
+    NoSeasonError,
+    PlanError,
+    PostponedError,
+)
 
-FREE = frozenset({LockHeldError.outcome, PostponedError.outcome})
-"""Outcomes of runs that never asked the provider: they use up no attempt."""
+FREE = frozenset({LockHeldError.outcome, PostponedError.outcome, NoSeasonError.outcome})
+"""Outcomes of runs that did not get to ask the provider: nothing failed, no attempt is used up."""
 
 HOPELESS = frozenset({PlanError.outcome, BadRequestError.outcome})
 """Outcomes that speak of the season itself: asking again gives the same answer."""

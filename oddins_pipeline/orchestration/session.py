@@ -12,8 +12,9 @@ from typing import Any
 
 import dagster as dg
 
-from oddins_pipeline.errors import LockHeldError, OddinsError, UsageError
+from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.logs import hide, set_run
+from oddins_pipeline.orchestration.decisions import FREE
 from oddins_pipeline.orchestration.failures import failure_of, step_failure
 from oddins_pipeline.orchestration.runs import end_dead_runs
 from oddins_pipeline.provider.client import Answer, ApiFootball
@@ -82,9 +83,8 @@ def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
             run = RunSession(None, error)
         yield run
         stack.close()
-        lock_held = isinstance(run._refusal, LockHeldError | UsageError)  # noqa: SLF001
         failed = step_failure(context.instance, run_id) if context.instance and run_id else None
-        if failed and not lock_held and settings is not None and target is not None:
+        if failed and failed.outcome not in FREE and settings is not None and target is not None:
             record_failure(settings, target, failed.message, query=run.query, run_id=run_id)
 
 
