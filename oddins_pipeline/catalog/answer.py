@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Iterator
 from typing import Any
 
 from pydantic_core import from_json
@@ -14,15 +14,8 @@ from oddins_pipeline.errors import MalformedAnswerError
 Entry = Any
 """One element of `response`, as parsed: trusted by nobody before the models have seen it."""
 
-
-@dataclass(frozen=True)
-class Envelope:
-    """A parsed body. `errors` is empty on success; `entries` is `response`."""
-
-    errors: dict[str, str]
-    results: object
-    pages: object
-    entries: list[Entry]
+DEEPEST = 200
+"""Levels of nesting."""
 
 
 def parse_body(body: bytes) -> Any:
@@ -36,7 +29,8 @@ def parse_body(body: bytes) -> Any:
     except ValueError:
         pass
     try:
-        return json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
+        value = json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
+        return _not_too_deep(value)
     except UnicodeDecodeError:
         raise MalformedAnswerError("the answer is not UTF-8") from None
     except RecursionError:
@@ -49,31 +43,53 @@ def _no_constant(name: str) -> float:
     raise ValueError(name)
 
 
+def _not_too_deep(value: Any) -> Any:
+    """The compiled parser's own limit, so that whatever was parsed can also be walked over."""
+    level = [value]
+    for _ in range(DEEPEST):
+        level = [
+            inner
+            for one in level
+            if isinstance(one, dict | list)
+            for inner in (one.values() if isinstance(one, dict) else one)
+        ]
+        if not level:
+            return value
+    raise RecursionError
+
+
 def errors_of(value: Any) -> dict[str, str]:
     """The envelope's `errors` in one form: key (lower case) to text; empty when there are none."""
     errors = value.get("errors") if isinstance(value, dict) else None
-    if not errors:
-        return {}
-    if isinstance(errors, str):
-        return {"error": errors}
     found: dict[str, str] = {}
-    for item in errors if isinstance(errors, list) else [errors]:
-        if isinstance(item, dict):
-            found.update({str(key).lower(): _text(text) for key, text in item.items()})
-        else:
-            found["error"] = _text(item)
-    return found
+    for key, text in _pairs(errors):
+        found[key] = f"{found[key]}; {text}" if key in found else text
+    return found or ({"error": "without a text"} if errors else {})
+
+
+def _pairs(errors: Any) -> Iterator[tuple[str, str]]:
+    """Of an object, a list of objects or texts, or one text."""
+    if isinstance(errors, dict):
+        for key, text in errors.items():
+            yield key.strip().lower(), _text(text)
+    elif isinstance(errors, list):
+        for item in errors:
+            yield from _pairs(item) if isinstance(item, dict) else [("error", _text(item))]
+    elif errors:
+        yield "error", _text(errors)
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else json.dumps(value, default=str)[:500]
+    if isinstance(value, list):
+        return "; ".join(_text(one) for one in value if not isinstance(one, dict | list))
+    return f"({type(value).__name__})" if isinstance(value, dict) else str(value)
 
 
 def entries_of(value: Any) -> list[Entry]:
     """`response` of a good envelope. Raises MalformedAnswerError naming what is wrong."""
-    if not isinstance(value, dict) or "response" not in value:
+    if not isinstance(value, dict) or not {"response", "errors"} <= value.keys():
         raise MalformedAnswerError("the answer has no envelope")
-    if errors_of(value):
+    if errors_of(value) or not isinstance(value["errors"], list | dict | str):
         raise MalformedAnswerError("the answer carries errors")
     entries = value["response"]
     if not isinstance(entries, list):
@@ -91,7 +107,8 @@ def entries_of(value: Any) -> list[Entry]:
 
 
 def _short(value: Any) -> str:
-    return repr(value)[:40]
+    """A figure, or what stands in its place: untrusted, so named and not quoted."""
+    return str(value)[:12] if type(value) is int else type(value).__name__
 
 
 def canonical_json(value: Any) -> str:

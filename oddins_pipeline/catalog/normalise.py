@@ -37,7 +37,7 @@ class _Normaliser:
     """Collects rows and findings while it walks over the entries of one answer."""
 
     def __init__(self) -> None:
-        self.leagues: dict[int, tuple[LeagueRow, Entry]] = {}
+        self.leagues: dict[int, tuple[LeagueRow, CountryRow, Entry]] = {}
         self.countries: dict[str, set[CountryRow]] = defaultdict(set)
         self.seasons: dict[tuple[int, int], tuple[SeasonRow, Entry]] = {}
         self.dropped: dict[tuple[int, int], list[SeasonRow]] = defaultdict(list)
@@ -66,11 +66,13 @@ class _Normaliser:
             self.anomalies.append(
                 Anomaly("duplicate_league", {"league": league, "entries": times + 1})
             )
+        for _, country, _ in self.leagues.values():
+            self.countries[country.name].add(country)
         countries = [self._country(name) for name in sorted(self.countries)]
         self.anomalies += [Anomaly("unknown_field", {"path": p}) for p in sorted(self.unknown)]
         return Batch(
             countries=countries,
-            leagues=[row for _, (row, _) in sorted(self.leagues.items())],
+            leagues=[row for _, (row, *_) in sorted(self.leagues.items())],
             seasons=[row for _, (row, _) in sorted(self.seasons.items())],
             anomalies=self.anomalies,
             quarantined_leagues=frozenset(self.quarantined_leagues),
@@ -93,18 +95,17 @@ class _Normaliser:
             self._quarantine_league(entry, seasons, error)
             return
         self.unknown |= {_plain(path) for path in unknown_fields(entry)}
-        self._keep_league(league, entry)
-        self.countries[country.name].add(country)
+        self._keep_league(league, country, entry)
         for season in seasons:
             self._season(league.provider_league_id, season)
 
-    def _keep_league(self, league: LeagueRow, entry: Entry) -> None:
+    def _keep_league(self, league: LeagueRow, country: CountryRow, entry: Entry) -> None:
         known = self.leagues.get(league.provider_league_id)
         if known is not None:
             self.repeated[league.provider_league_id] += 1
-            if canonical_json(known[1]) <= canonical_json(entry):
+            if canonical_json(known[-1]) <= canonical_json(entry):
                 return
-        self.leagues[league.provider_league_id] = (league, entry)
+        self.leagues[league.provider_league_id] = (league, country, entry)
 
     def _season(self, league_id: int, raw: Entry) -> None:
         try:

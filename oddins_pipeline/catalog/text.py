@@ -18,7 +18,8 @@ def clean(text: str) -> str:
         raise ValueError("holds a NUL character")
     if _SURROGATE.search(text):
         raise ValueError("holds a lone surrogate")
-    return _CONTROL.sub("", unicodedata.normalize("NFC", text)).strip()
+    # In this order: what stands on both sides of a control character may compose.
+    return unicodedata.normalize("NFC", _CONTROL.sub("", text)).strip()
 
 
 def clean_name(text: str) -> str:
