@@ -15,13 +15,14 @@ OddinsError
 │   ├── SubscriptionError     the subscription has lapsed
 │   ├── RateLimitError        the minute's requests are spent
 │   ├── BadRequestError       a parameter that the provider refuses
-│   ├── ProviderFaultError    5xx, 499, `errors.bug`, redirects, unknown errors
+│   ├── ProviderFaultError    5xx, 499, `errors.bug`, redirects
+│   ├── UnknownProviderError  an error that this client does not know
 │   ├── TransportError        timeout, reset, truncated, not JSON
 │   └── MalformedAnswerError  an envelope that cannot be right
 └── RefusedAnswerError        the guard does not trust the answer
 
 Each carries one plain sentence (`str(error)`), the `outcome` under which it is recorded, and
-whether waiting helps (`passing`).
+whether trying again soon may help (`passing`).
 """
 
 from __future__ import annotations
@@ -92,15 +93,19 @@ class SourceMismatchError(OddinsError):
 
 
 class ProviderError(OddinsError):
-    """The provider gave no usable answer.
+    """The provider gave no usable answer: the sentence is the cause, then the remedy.
 
     `retry_after` is in seconds, when the provider said how long to wait.
     """
 
     outcome = "provider"
+    remedy: ClassVar[str] = "see `oddins doctor`"
 
-    def __init__(self, message: str, *, retry_after: float | None = None) -> None:
-        super().__init__(message)
+    def __init__(
+        self, cause: str, *, remedy: str | None = None, retry_after: float | None = None
+    ) -> None:
+        super().__init__(f"{cause}; {remedy or self.remedy}")
+        self.cause = cause
         self.retry_after = retry_after
 
 
@@ -108,36 +113,42 @@ class RejectedKeyError(ProviderError):
     """No key, a rejected key, or an address that is not on the account's list."""
 
     outcome = "rejected_key"
+    remedy = "waiting does not help: check SPORTS_PROVIDER_API_KEY"
 
 
 class SuspendedError(ProviderError):
     """The account is suspended."""
 
     outcome = "suspended"
+    remedy = "waiting does not help, nor do further calls: settle it in the provider's dashboard"
 
 
 class PlanError(ProviderError):
     """The plan does not cover the season or the parameter."""
 
     outcome = "plan"
+    remedy = "waiting does not help: choose another season or parameter, or a larger plan"
 
 
 class QuotaError(ProviderError):
     """The day's requests are spent."""
 
     outcome = "quota"
+    remedy = "wait until 00:00 UTC, when they are given anew, or enlarge the plan"
 
 
 class SubscriptionError(ProviderError):
     """The subscription has lapsed."""
 
     outcome = "subscription"
+    remedy = "waiting does not help: renew it in the provider's dashboard"
 
 
 class RateLimitError(ProviderError):
     """The minute's requests are spent."""
 
     outcome = "rate_limit"
+    remedy = "try again in a minute, and look for another user of the same key"
     passing = True
 
 
@@ -145,12 +156,14 @@ class BadRequestError(ProviderError):
     """The provider refuses a parameter."""
 
     outcome = "bad_request"
+    remedy = "waiting does not help: ask for something else, or report it if that was right"
 
 
 class ProviderFaultError(ProviderError):
     """The provider's own failure that a later attempt may not meet."""
 
     outcome = "provider_fault"
+    remedy = "try again later"
     passing = True
 
 
@@ -158,12 +171,14 @@ class UnknownProviderError(ProviderError):
     """An error that this client does not know: not repeated, quoted."""
 
     outcome = "unknown_error"
+    remedy = "look into the provider's dashboard and at its status page before trying again"
 
 
 class TransportError(ProviderError):
     """Timeout, reset, truncated or unreadable body."""
 
     outcome = "transport_fault"
+    remedy = "try again later, and check the network and API_FOOTBALL_BASE_URL"
     passing = True
 
 
@@ -171,6 +186,7 @@ class MalformedAnswerError(ProviderError):
     """A body or envelope that cannot be a whole answer."""
 
     outcome = "malformed"
+    remedy = "nothing was written; try again later, and report it if it stays so"
 
 
 class RefusedAnswerError(OddinsError):

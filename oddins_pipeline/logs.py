@@ -39,7 +39,8 @@ def redact(text: str) -> str:
 
 def one_line(text: str, limit: int = 1_000) -> str:
     """`text` redacted, on one line, without control characters, at most `limit` characters."""
-    flat = " ".join("".join(c if c.isprintable() else " " for c in redact(text)).split())
+    start = redact(text)[: limit * 10]  # whatever its length: flattening is slow
+    flat = " ".join("".join(c if c.isprintable() else " " for c in start).split())
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 

@@ -224,7 +224,7 @@ class Settings(BaseSettings):
     def _safe_outside_local(self) -> Settings:
         if self.app_env == "local":
             return self
-        if self.base_url.startswith("http:") and not _is_loopback(urlsplit(self.base_url).hostname):
+        if self.base_url.startswith("http:") and not is_loopback(urlsplit(self.base_url).hostname):
             raise ValueError(
                 "API_FOOTBALL_BASE_URL uses plain http, which would show the key;"
                 " use https, or APP_ENV=local"
@@ -312,7 +312,8 @@ def _password(url: SecretStr) -> str | None:
     return dict(parse_qsl(parts.query)).get("password")
 
 
-def _is_loopback(host: str | None) -> bool:
+def is_loopback(host: str | None) -> bool:
+    """Whether `host` is this machine."""
     if host == "localhost":
         return True
     try:

@@ -23,7 +23,7 @@ from oddins_pipeline.database.pool import pool, reading
 from oddins_pipeline.database.pooler import refuse_transaction_pooler
 from oddins_pipeline.database.publish import TABLES, Payload, TableCounts
 from oddins_pipeline.database.requests import RequestLog
-from oddins_pipeline.errors import OddinsError, RefusedAnswerError
+from oddins_pipeline.errors import OddinsError, RefusedAnswerError, UsageError
 from oddins_pipeline.logs import hide, one_line
 from oddins_pipeline.provider.account import Account
 from oddins_pipeline.provider.client import Answer, ApiFootball, Timeouts
@@ -43,12 +43,25 @@ SAMPLE_KEY = "sample-provider-needs-no-key"
 
 @dataclass(frozen=True)
 class Query:
-    """Which part of `/leagues` to ask for; nothing set is the full answer."""
+    """Which part of `/leagues` to ask for; nothing set is the full answer.
+
+    Raises UsageError: a request that the provider would refuse costs quota all the same.
+    """
 
     season: int | None = None
     country: str | None = None
     league: int | None = None
     current: bool = False
+
+    def __post_init__(self) -> None:
+        if self.season is not None and not 1900 <= self.season <= 2100:  # noqa: PLR2004
+            raise UsageError("the season is not a year from 1900 to 2100")
+        if self.league is not None and not 1 <= self.league < 2**31:
+            raise UsageError("the league is not a provider id from 1 to 2147483647")
+        if self.country is not None and not self.country.strip().isprintable():
+            raise UsageError("the country holds characters that no name has")
+        if self.country is not None and not self.country.strip():
+            raise UsageError("the country is empty; leave it out for all countries")
 
     @property
     def params(self) -> Params:

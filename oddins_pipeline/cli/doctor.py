@@ -11,7 +11,7 @@ from oddins_pipeline.cli.output import prepare
 from oddins_pipeline.database import revision
 from oddins_pipeline.database.connection import Connection, connect, database_errors
 from oddins_pipeline.database.daemon import daemon_state
-from oddins_pipeline.errors import OddinsError, SubscriptionError
+from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.home import CONFIG, named_home, own_home
 from oddins_pipeline.provider.account import warning
 from oddins_pipeline.settings import Settings
@@ -82,12 +82,11 @@ def _key(settings: Settings, target: Target, connection: Connection) -> str:
     account = ask_account(settings, connection, timeout=10)
     warned = warning(account, days=settings.subscription_warning_days)
     if warned:
-        raise SubscriptionError(warned)
+        raise OddinsError(warned)
     until = f" until {account.ends_at:%Y-%m-%d}" if account.ends_at else ""
-    return (
-        f"accepted; plan {account.plan}{until},"
-        f" {account.requests_used} of {account.requests_limit} requests used today"
-    )
+    used, limit = account.requests_used, account.requests_limit
+    spent = f", {used} of {limit} requests used today" if used is not None else ""
+    return f"accepted; plan {account.plan or 'not told'}{until}{spent}"
 
 
 def _home(settings: Settings) -> str:

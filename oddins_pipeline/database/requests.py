@@ -8,11 +8,35 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
-from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.database.connection import Connection, database_errors
 from oddins_pipeline.provider.account import Account, Quota
 
 _RATE_LOCK = 5_411_207_733_190_244
 WINDOW = 60.0
+UNCOUNTED = "/status"
+"""Costs no quota, and is asked rarely."""
+
+# Three reasons to wait, each until a window after the request that gives it: as many as are
+# allowed were sent (interrupted ones too), the newest headers left none, or another run, whose
+# Retry-After is its own affair, met the limit.
+_WAIT = """
+WITH lately AS (
+    SELECT id, requested_at, run_id, outcome, minute_remaining, path <> %(uncounted)s AS counts
+    FROM provider_requests
+    WHERE requested_at > clock_timestamp() - make_interval(secs => %(window)s)),
+reasons AS (
+    (SELECT requested_at FROM lately WHERE counts
+     ORDER BY requested_at DESC OFFSET %(allowed)s - 1 LIMIT 1)
+    UNION ALL
+    (SELECT requested_at FROM (
+        SELECT * FROM lately WHERE minute_remaining IS NOT NULL ORDER BY id DESC LIMIT 1) AS told
+     WHERE minute_remaining = 0 AND outcome IS DISTINCT FROM 'rate_limit')
+    UNION ALL
+    SELECT requested_at FROM lately
+    WHERE outcome = 'rate_limit' AND run_id IS DISTINCT FROM %(run_id)s)
+SELECT extract(epoch FROM max(requested_at) + make_interval(secs => %(window)s)
+    - clock_timestamp()) FROM reasons
+"""
 
 
 class RequestLog:
@@ -28,9 +52,9 @@ class RequestLog:
 
         A short transaction-level lock makes asking and counting one step for every process.
         """
-        with self._connection.transaction():
+        with database_errors(), self._connection.transaction():
             self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (_RATE_LOCK,))
-            wait = self._seconds_to_wait()
+            wait = 0.0 if path == UNCOUNTED else self._seconds_to_wait()
             if wait > 0:
                 return None, wait
             row = self._connection.execute(
@@ -42,51 +66,53 @@ class RequestLog:
         return int(str(row[0])), 0.0
 
     def _seconds_to_wait(self) -> float:
-        allowed = self._allowed()
         row = self._connection.execute(
-            "SELECT extract(epoch FROM requested_at + make_interval(secs => %s)"
-            " - clock_timestamp()) FROM provider_requests"
-            " WHERE requested_at > clock_timestamp() - make_interval(secs => %s)"
-            " AND path <> '/status' ORDER BY requested_at DESC OFFSET %s LIMIT 1",
-            (WINDOW, WINDOW, allowed - 1),
+            _WAIT,
+            {
+                "window": WINDOW,
+                "allowed": self._allowed(),
+                "run_id": self._run_id,
+                "uncounted": UNCOUNTED,
+            },
         ).fetchone()
-        return max(0.0, float(str(row[0]))) if row else 0.0
+        return max(0.0, float(str(row[0]))) if row and row[0] is not None else 0.0
 
     def _allowed(self) -> int:
-        """Requests a minute: the headers may allow more, and never less than one."""
+        """Requests a minute: what the headers allow, less a fifth, once they have told."""
         row = self._connection.execute(
             "SELECT minute_limit FROM provider_requests WHERE minute_limit IS NOT NULL"
             " AND requested_at > clock_timestamp() - interval '1 day' ORDER BY id DESC LIMIT 1"
         ).fetchone()
-        told = int(str(row[0])) if row else 0
         # Eight of ten: the recorded suspension came after 14 calls on a limit of 10.
-        return max(1, self._per_minute, told * 8 // 10)
+        return max(1, int(str(row[0])) * 8 // 10) if row else self._per_minute
 
     def complete(self, row_id: int, *, status: int | None, outcome: str, quota: Quota) -> None:
         """Writes what became of the request."""
-        self._connection.execute(
-            "UPDATE provider_requests SET completed_at = clock_timestamp(), http_status = %s,"
-            " outcome = %s, day_limit = %s, day_remaining = %s, minute_limit = %s,"
-            " minute_remaining = %s WHERE id = %s",
-            (
-                status,
-                outcome,
-                quota.day_limit,
-                quota.day_remaining,
-                quota.minute_limit,
-                quota.minute_remaining,
-                row_id,
-            ),
-        )
+        with database_errors():
+            self._connection.execute(
+                "UPDATE provider_requests SET completed_at = clock_timestamp(), http_status = %s,"
+                " outcome = %s, day_limit = %s, day_remaining = %s, minute_limit = %s,"
+                " minute_remaining = %s WHERE id = %s",
+                (
+                    status,
+                    outcome,
+                    quota.day_limit,
+                    quota.day_remaining,
+                    quota.minute_limit,
+                    quota.minute_remaining,
+                    row_id,
+                ),
+            )
 
     def note_account(self, account: Account) -> None:
         """Keeps when the subscription ends, as told just now."""
-        self._connection.execute(
-            "INSERT INTO provider_subscription (plan, ends_at, active) VALUES (%s, %s, %s)"
-            " ON CONFLICT (only_row) DO UPDATE SET seen_at = clock_timestamp(),"
-            " plan = EXCLUDED.plan, ends_at = EXCLUDED.ends_at, active = EXCLUDED.active",
-            (account.plan, account.ends_at, account.active),
-        )
+        with database_errors():
+            self._connection.execute(
+                "INSERT INTO provider_subscription (plan, ends_at, active) VALUES (%s, %s, %s)"
+                " ON CONFLICT (only_row) DO UPDATE SET seen_at = clock_timestamp(),"
+                " plan = EXCLUDED.plan, ends_at = EXCLUDED.ends_at, active = EXCLUDED.active",
+                (account.plan, account.ends_at, account.active),
+            )
 
 
 def known_account(connection: Connection) -> tuple[Account, datetime] | None:

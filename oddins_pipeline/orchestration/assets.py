@@ -60,8 +60,8 @@ def raw_leagues(context: dg.AssetExecutionContext, config: LeaguesConfig) -> dg.
     run: RunSession = context.resources.sync_session
     session = run.session
     session.force = config.force
-    session.query = Query(config.season, config.country, config.league, config.current)
     try:
+        session.query = Query(config.season, config.country, config.league, config.current)
         if config.replay:
             archived = session.replayed()
             return _versioned(Fetched(None, archived, ""), archived.payload.sha256)

@@ -9,8 +9,6 @@ from typing import Any
 from oddins_pipeline.errors import MalformedAnswerError, SubscriptionError
 from oddins_pipeline.logs import one_line
 
-RENEW = "renew it in the provider's dashboard"
-
 
 @dataclass(frozen=True)
 class Quota:
@@ -49,22 +47,36 @@ def account_of(value: Any) -> Account:
     )
 
 
-def lapsed(account: Account) -> SubscriptionError:
-    """The error of a subscription that is no longer active."""
-    ended = f" (it ended {account.ends_at:%Y-%m-%d})" if account.ends_at else ""
-    return SubscriptionError(f"the provider's subscription has lapsed{ended}; {RENEW}")
+def lapsed(account: Account, now: datetime | None = None) -> SubscriptionError | None:
+    """The error of a subscription that is over: not active, or past its end with requests left
+    (a spent quota explains itself). None when it runs.
+    """
+    now = now or datetime.now(timezone.utc)
+    ended = account.ends_at is not None and account.ends_at <= now
+    if account.active and not (ended and _has_requests(account)):
+        return None
+    when = f" (it ended on {account.ends_at:%Y-%m-%d})" if ended else ""
+    return SubscriptionError(f"the provider's subscription has lapsed{when}")
 
 
 def warning(account: Account, *, days: float, now: datetime | None = None) -> str | None:
     """What to say of a subscription that is over or ends within `days`; None when all is well."""
     now = now or datetime.now(timezone.utc)
-    if not account.active:
-        return str(lapsed(account))
+    over = lapsed(account, now)
+    if over is not None:
+        return str(over)
     if account.ends_at is None or account.ends_at - now > timedelta(days=days):
         return None
-    left = (account.ends_at - now).total_seconds() / 86_400
-    when = f"ends in {left:.0f} days" if left > 0 else "has ended"
-    return f"the provider's subscription {when}, on {account.ends_at:%Y-%m-%d}; {RENEW}"
+    left = max(0, (account.ends_at - now) / timedelta(days=1))
+    return (
+        f"the provider's subscription ends in {left:.0f} days, on {account.ends_at:%Y-%m-%d};"
+        " renew it in the provider's dashboard"
+    )
+
+
+def _has_requests(account: Account) -> bool:
+    used, limit = account.requests_used, account.requests_limit
+    return used is None or limit is None or used < limit
 
 
 def _object(value: dict[str, Any], name: str) -> dict[str, Any]:
@@ -82,6 +94,7 @@ def _moment(value: Any) -> datetime | None:
         return None
     try:
         found = datetime.fromisoformat(value.replace("Z", "+00:00"))
-    except ValueError:
+        found = found if found.tzinfo else found.replace(tzinfo=timezone.utc)
+        return found.astimezone(timezone.utc)
+    except (ValueError, OverflowError):
         return None
-    return found if found.tzinfo else found.replace(tzinfo=timezone.utc)

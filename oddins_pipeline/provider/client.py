@@ -26,11 +26,13 @@ from oddins_pipeline.errors import (
     QuotaError,
     RateLimitError,
     TransportError,
+    UsageError,
 )
 from oddins_pipeline.logs import hide
 from oddins_pipeline.provider.account import Account, Quota, account_of, lapsed
 from oddins_pipeline.provider.transfer import Response, exchange
 from oddins_pipeline.provider.verdict import judge, quota_of
+from oddins_pipeline.settings import is_loopback
 from oddins_pipeline.target import REAL_SOURCE, SAMPLE_SOURCE
 
 logger = logging.getLogger(__name__)
@@ -38,6 +40,7 @@ logger = logging.getLogger(__name__)
 KEY_HEADER = "x-apisports-key"
 SAMPLE_HEADER = "x-oddins-sample"
 MINUTE = 60.0
+SHORTEST_KEY = 6
 LEAST_PAUSE = 1.0
 """Seconds before any further attempt, also when the provider asks for none."""
 
@@ -107,16 +110,7 @@ class ApiFootball:
         self._timeouts = timeouts
         self._log = log
         self._clock = clock or Clock()
-        self._http = httpx.Client(
-            base_url=base_url,
-            headers={KEY_HEADER: key, "accept-encoding": "gzip"},
-            timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect),
-            # Requests are seconds or a day apart: a kept connection would only go stale.
-            limits=httpx.Limits(max_keepalive_connections=0),
-            follow_redirects=False,
-            trust_env=not _is_local(base_url),
-            transport=transport,
-        )
+        self._http = _http_client(base_url, key, timeouts, transport)
 
     def __enter__(self) -> Self:
         return self
@@ -173,7 +167,7 @@ class ApiFootball:
             account = self.status()
         except ProviderError:
             return error
-        return error if account.active else lapsed(account)
+        return lapsed(account) or error
 
     def _get(
         self,
@@ -203,9 +197,8 @@ class ApiFootball:
         error = state.outcome.exception() if state.outcome else None
         assert isinstance(error, ProviderError)
         pause = _backoff(error, state.attempt_number)
-        spent = self._clock.monotonic() - started
-        if pause > self._timeouts.longest_wait or spent + pause > self._timeouts.total:
-            raise type(error)(f"{error}; {_come_back(pause)}") from None
+        if pause > self._timeouts.longest_wait or pause > self._left(started):
+            raise type(error)(error.cause, remedy=_come_back(pause)) from None
         logger.warning(
             "the request failed, trying again",
             extra={
@@ -216,6 +209,10 @@ class ApiFootball:
             },
         )
         return pause
+
+    def _left(self, started: float) -> float:
+        """Seconds of the time for all attempts."""
+        return self._timeouts.total - (self._clock.monotonic() - started)
 
     def _attempt(
         self, path: str, params: Params, read: Callable[[Any, Response], T], started: float
@@ -228,7 +225,7 @@ class ApiFootball:
                 self._http,
                 path,
                 params,
-                seconds=self._timeouts.attempt,
+                seconds=min(self._timeouts.attempt, max(LEAST_PAUSE, self._left(started))),
                 max_bytes=self._timeouts.max_bytes,
             )
             result = read(judge(response.status, response.headers, response.body), response)
@@ -252,12 +249,36 @@ class ApiFootball:
             row_id, pause = self._log.begin(path, params)
             if row_id is not None:
                 return row_id
-            if self._clock.monotonic() - started + pause > self._timeouts.total:
+            if pause > self._left(started):
                 raise RateLimitError(
-                    "no request is free within the time that a sync may take; try again later"
+                    "the minute's requests are taken, for longer than this may wait",
+                    remedy=_come_back(pause),
                 )
             logger.info("waiting for the minute's limit", extra={"pause_seconds": round(pause, 1)})
             self._clock.sleep(pause)
+
+
+def _http_client(
+    base_url: str, key: str, timeouts: Timeouts, transport: httpx.BaseTransport | None
+) -> httpx.Client:
+    """Raises UsageError, quoting nothing: a proxy's address may hold a password."""
+    try:
+        return httpx.Client(
+            base_url=base_url,
+            headers={KEY_HEADER: key, "accept-encoding": "gzip"},
+            timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect),
+            # Requests are seconds or a day apart: a kept connection would only go stale.
+            limits=httpx.Limits(max_keepalive_connections=0),
+            follow_redirects=False,
+            # A proxy must not see what is meant for this machine.
+            trust_env=not is_loopback(urlsplit(base_url).hostname),
+            transport=transport,
+        )
+    except (ValueError, OSError, ImportError, httpx.InvalidURL):
+        raise UsageError(
+            "the environment's proxy or certificates cannot be used;"
+            " check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
+        ) from None
 
 
 def _backoff(error: ProviderError, attempt: int) -> float:
@@ -274,21 +295,21 @@ def _come_back(pause: float) -> str:
         when = datetime.fromtimestamp(time.time() + pause, timezone.utc)
     except (OverflowError, ValueError, OSError):
         return "the provider names a time beyond the calendar to come back"
-    return f"come back after {when:%Y-%m-%d %H:%M:%S} UTC"
+    return f"waiting helps: come back after {when:%Y-%m-%d %H:%M:%S} UTC"
 
 
 _ESCAPED = re.compile(rb"""\\(?:u00([2-7][0-9a-fA-F])|([/"\\]))""")
 
 
 def _repeats(body: bytes, key: str) -> bool:
-    """Whether the body holds the key, plainly or by JSON's escapes."""
+    """Whether the body holds the key, plainly or by JSON's escapes. A word too short to be a
+    key, as one gives to a stand-in of the provider, may be anywhere.
+    """
+    if len(key) < SHORTEST_KEY:
+        return False
     plain = _ESCAPED.sub(lambda m: bytes.fromhex(m[1].decode()) if m[1] else m[2], body)
     return key.encode() in body or key.encode() in plain
 
 
 def _source(response: Response) -> str:
     return SAMPLE_SOURCE if response.headers.get(SAMPLE_HEADER) == "1" else REAL_SOURCE
-
-
-def _is_local(base_url: str) -> bool:
-    return urlsplit(base_url).hostname in {"127.0.0.1", "localhost", "::1"}

@@ -57,6 +57,8 @@ def _deadline(seconds: float) -> Iterator[Any]:
     def trace(name: str, info: dict[str, Any]) -> None:
         if name.endswith((".connect_tcp.complete", ".start_tls.complete")):
             open_sockets.append(info["return_value"].get_extra_info("socket"))
+            if late.is_set():  # resolving and connecting have bounds of their own
+                end()
 
     def end() -> None:
         late.set()
@@ -100,8 +102,8 @@ def _content(response: httpx.Response, max_bytes: int) -> Iterator[bytes]:
         size += len(piece)
         if size > max_bytes:
             raise MalformedAnswerError(
-                f"the answer is larger than {max_bytes} bytes;"
-                " raise ODDINS_HTTP_MAX_BODY_MB if that is right"
+                f"the answer is larger than {max_bytes} bytes",
+                remedy="nothing was written; raise ODDINS_HTTP_MAX_BODY_MB if that size is right",
             )
         yield piece
 

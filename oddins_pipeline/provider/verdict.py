@@ -29,7 +29,9 @@ PARAMETERS = frozenset(
     {"id", "name", "country", "code", "season", "team", "type", "current", "search", "last"}
 )
 _QUOTED = 200
-HTTP_OK, HTTP_EMPTY, HTTP_FORBIDDEN, HTTP_TOO_MANY = 200, 204, 403, 429
+_ACCOUNT = (RejectedKeyError, SuspendedError, PlanError, QuotaError)
+"""What the account may not do: no status makes asking again right."""
+HTTP_OK, HTTP_EMPTY, HTTP_UNAUTHORIZED, HTTP_FORBIDDEN, HTTP_TOO_MANY = 200, 204, 401, 403, 429
 HTTP_SERVER_ERROR, HTTP_PROVIDER_TIMEOUT = 500, 499
 
 
@@ -38,31 +40,40 @@ def judge(status: int, headers: Mapping[str, str], body: bytes) -> Any:
 
     Raises a ProviderError. The text of an unknown error is quoted, redacted.
     """
-    if 300 <= status < 400:  # noqa: PLR2004
-        raise ProviderFaultError(
-            f"the provider answered with a redirect (HTTP {status}), which is never followed:"
-            " the key would travel; check API_FOOTBALL_BASE_URL"
-        )
-    if status == HTTP_TOO_MANY:
-        raise _rate_limit(headers)
-    if status == HTTP_FORBIDDEN:
-        raise _rejected(_errors_or_nothing(body))
-    if status >= HTTP_SERVER_ERROR or status == HTTP_PROVIDER_TIMEOUT:
-        raise ProviderFaultError(f"the provider failed (HTTP {status}); try again later")
     if status not in {HTTP_OK, HTTP_EMPTY}:
-        raise _of_errors(_errors_or_nothing(body), headers) or UnknownProviderError(
-            f"the provider answered HTTP {status}; try again later, or see its status page"
-        )
+        raise _of_status(status, headers, body)
     if status == HTTP_EMPTY and not body:
         raise ProviderFaultError("the provider answered with nothing (HTTP 204)")
     try:
         value = parse_body(body)
     except MalformedAnswerError as error:
-        raise TransportError(f"{error}; it was cut off or is not the provider's") from None
+        raise TransportError(f"{error.cause}: cut off, or not the provider's") from None
     reported = _of_errors(errors_of(value), headers)
     if reported is not None:
         raise reported
     return value
+
+
+def _of_status(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
+    """The error of an answer that is no success."""
+    if 300 <= status < 400:  # noqa: PLR2004
+        return ProviderFaultError(
+            f"the provider answered with a redirect (HTTP {status}), which is never followed:"
+            " the key would travel",
+            remedy="try again later, and check API_FOOTBALL_BASE_URL",
+        )
+    reported = _of_errors(_errors_or_nothing(body), headers)
+    if isinstance(reported, _ACCOUNT):
+        return reported
+    if status == HTTP_TOO_MANY:
+        return _rate_limit(headers)
+    if status in {HTTP_UNAUTHORIZED, HTTP_FORBIDDEN}:
+        return RejectedKeyError(f"the provider rejects the key (HTTP {status})")
+    if status >= HTTP_SERVER_ERROR or status == HTTP_PROVIDER_TIMEOUT:
+        return ProviderFaultError(
+            f"the provider failed (HTTP {status})", retry_after=_asked_pause(headers)
+        )
+    return reported or UnknownProviderError(f"the provider answered HTTP {status}")
 
 
 def _errors_or_nothing(body: bytes) -> dict[str, str]:
@@ -76,46 +87,47 @@ def _of_errors(errors: dict[str, str], headers: Mapping[str, str]) -> ProviderEr
     """The error of an `errors` object, by its key; None when it is empty."""
     if not errors:
         return None
-    text = one_line("; ".join(errors.values()), _QUOTED)
+    said = _quoted("; ".join(errors.values()))
     if "token" in errors:
-        return _rejected(errors)
+        return RejectedKeyError(f"the provider rejects the key ({said})")
     if "access" in errors:
-        return SuspendedError(
-            f"the provider has suspended the account: {text}; no call is made until it is"
-            " settled in the provider's dashboard"
-        )
+        return SuspendedError(f"the provider has suspended the account ({said})")
     if "ip" in errors or "domain" in errors:
         return RejectedKeyError(
-            f"the provider does not accept this machine's address: {text}; add it to the"
-            " account's list in the provider's dashboard"
+            f"the provider does not accept this machine's address ({said})",
+            remedy="waiting does not help: add it to the account's list in the provider's"
+            " dashboard",
         )
     if "ratelimit" in errors:
         return _rate_limit(headers)
     if "requests" in errors:
-        return QuotaError(
-            "the day's requests are spent; they are given anew at 00:00 UTC"
-            f" (the provider says: {text})"
-        )
+        return QuotaError(f"the day's requests are spent ({said})")
     if "plan" in errors:
-        return PlanError(f"the provider's plan does not cover this request: {text}")
+        return PlanError(f"the provider's plan does not cover this request ({said})")
     if "bug" in errors:
-        return ProviderFaultError(f"the provider reports a fault of its own: {text}")
+        return ProviderFaultError(
+            f"the provider reports a fault of its own ({said})", retry_after=_asked_pause(headers)
+        )
     fields = sorted(PARAMETERS & errors.keys())
     if fields:
-        return BadRequestError(f"the provider refuses the parameter {', '.join(fields)}: {text}")
-    return UnknownProviderError(f"the provider answered with an unknown error: {text}")
+        return BadRequestError(f"the provider refuses the parameter {', '.join(fields)} ({said})")
+    named = _quoted("; ".join(f"{key}: {text}" for key, text in errors.items()))
+    return UnknownProviderError(f"the provider answered with an unknown error ({named})")
 
 
-def _rejected(errors: dict[str, str]) -> RejectedKeyError:
-    text = one_line("; ".join(errors.values()), _QUOTED) if errors else "HTTP 403"
-    return RejectedKeyError(f"the provider rejects the key ({text}); check SPORTS_PROVIDER_API_KEY")
+def _quoted(text: str) -> str:
+    """Untrusted: one line, redacted, and marked as somebody else's words."""
+    return f'"{one_line(text, _QUOTED)}"'
 
 
 def _rate_limit(headers: Mapping[str, str]) -> RateLimitError:
     return RateLimitError(
-        "the provider's limit of requests a minute is reached; try again in a minute",
-        retry_after=retry_after(headers.get("retry-after"), datetime.now(timezone.utc)),
+        "the provider's limit of requests a minute is reached", retry_after=_asked_pause(headers)
     )
+
+
+def _asked_pause(headers: Mapping[str, str]) -> float | None:
+    return retry_after(headers.get("retry-after"), datetime.now(timezone.utc))
 
 
 def retry_after(value: str | None, now: datetime) -> float | None:
@@ -127,7 +139,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
     except ValueError:
         try:
             when = parsedate_to_datetime(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             return None
         if when.tzinfo is None:
             when = when.replace(tzinfo=timezone.utc)
