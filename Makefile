@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help sync test lint build lock clean
+.PHONY: help sync test fuzz lint build lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -15,6 +15,10 @@ sync: $(VENV)/.runtime-stamp ## Run the main job (ARGS="--season 2024" for optio
 
 test: $(VENV)/.dev-stamp ## Run every test
 	@$(BIN)/python -m pytest $(ARGS)
+
+fuzz: $(VENV)/.dev-stamp ## Play thousands of mutated answers (about 20 minutes)
+	@$(BIN)/python -m pytest --hypothesis-profile=fuzz --timeout=0 \
+		oddins_pipeline_tests/test_any_answer.py $(ARGS)
 
 lint: $(VENV)/.dev-stamp ## Check style and types
 	@$(BIN)/ruff check .

@@ -16,6 +16,7 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 import pytest
+from hypothesis import HealthCheck, settings
 
 from oddins_pipeline.database import embedded
 from oddins_pipeline.database.pool import close_pools
@@ -27,6 +28,12 @@ KEY = "test-key-1234567890"
 OURS = ("ODDINS_", "DAGSTER_", "DATABASE_URL", "SPORTS_PROVIDER_API_KEY", "APP_ENV", "API_FOOTBALL")
 PGBOUNCER = "/usr/sbin/pgbouncer"
 LEFT_OUT: dict[str, str] = {}
+
+# The suite's examples are the same each time; `make fuzz` looks for new ones.
+_ANY = settings(deadline=None, suppress_health_check=list(HealthCheck))
+settings.register_profile("suite", _ANY, max_examples=100, derandomize=True)
+settings.register_profile("fuzz", _ANY, max_examples=10_000, print_blob=True)
+settings.load_profile("suite")
 
 
 def pytest_configure() -> None:
