@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help sync test fuzz lint build lock clean
+.PHONY: help sync soak test fuzz lint build lock clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -24,6 +24,12 @@ lint: $(VENV)/.dev-stamp ## Check style and types
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+
+soak: $(VENV)/.dev-stamp ## Compress weeks of trouble into half an hour
+	@ODDINS_SOAK_DAYS=$${ODDINS_SOAK_DAYS:-100} ODDINS_KILLS=$${ODDINS_KILLS:-100} \
+		$(BIN)/python -m pytest -n 2 -s -m "soak or not soak" --timeout 7200 \
+		oddins_pipeline_tests/test_soak.py oddins_pipeline_tests/test_deaths.py \
+		oddins_pipeline_tests/test_service_deaths.py $(ARGS)
 
 build: $(VENV)/.dev-stamp ## Make a wheel in dist/
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist

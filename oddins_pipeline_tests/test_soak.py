@@ -1,0 +1,31 @@
+"""A short soak in the suite; `make soak` makes it long."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+from oddins_pipeline_tests.conftest import Service
+from oddins_pipeline_tests.core import core_on
+from oddins_pipeline_tests.soak import Soak
+from oddins_pipeline_tests.test_feed import Copy, tables
+
+DAYS = int(os.environ.get("ODDINS_SOAK_DAYS", "3"))
+SEED = int(os.environ.get("ODDINS_SOAK_SEED", "7"))
+
+
+def test_after_days_of_trouble_the_catalog_is_right_and_every_change_explained(
+    service: Service, tmp_path: Path, record_property: Callable[..., None]
+) -> None:
+    soak = Soak(service, tmp_path, SEED)
+    soak.live(0)
+    with core_on(service.database) as core:
+        consumer = Copy(core)
+    soak.live(DAYS)
+    with core_on(service.database) as core:
+        consumer._core = core
+        consumer.poll()
+        assert consumer.tables == tables(core)
+    record_property("happened", str(dict(soak.happened)))
+    print(dict(sorted(soak.happened.items())))  # noqa: T201 - the figures of `make soak`
