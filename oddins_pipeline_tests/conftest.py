@@ -40,6 +40,8 @@ def pytest_configure() -> None:
     """Says once what this machine cannot run."""
     if not BINARIES.is_dir():
         LEFT_OUT["PostgreSQL 15"] = f"{BINARIES} is not there; install postgresql-15"
+    if os.geteuid() != 0:
+        LEFT_OUT["full disk"] = "only root may mount a small one"
     if not Path(PGBOUNCER).exists():
         LEFT_OUT["PgBouncer"] = f"{PGBOUNCER} is not there; install pgbouncer"
 

@@ -17,17 +17,17 @@ BINARIES = Path("/usr/lib/postgresql/15/bin")
 class Postgres15:
     """A server on a unix socket in a folder of its own, gone at the end."""
 
-    def __init__(self) -> None:
+    def __init__(self, data: Path | None = None) -> None:
         self.folder = Path(tempfile.mkdtemp(prefix="oddins-pg15-", dir="/tmp"))
+        self.data = str(data or self.folder / "data")
+        self.wal = str(self.folder / "wal")
 
     def __enter__(self) -> Self:
         if os.geteuid() == 0:
             shutil.chown(self.folder, "postgres", "postgres")
-        data = str(self.folder / "data")
-        self._run("initdb", "-D", data, "-U", "postgres", "-A", "trust", "-E", "UTF8", "--no-sync")
-        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off"
-        log = str(self.folder / "log")
-        self._run("pg_ctl", "-D", data, "-w", "-o", options, "-l", log, "start")
+        named = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--waldir", self.wal)
+        self._run("initdb", "-D", self.data, *named, "--no-sync")
+        self.start()
         self._run("createdb", "-h", str(self.folder), "-U", "postgres", "oddins_template")
         return self
 
@@ -37,8 +37,18 @@ class Postgres15:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._run("pg_ctl", "-D", str(self.folder / "data"), "-m", "immediate", "stop")
+        self.stop()
         shutil.rmtree(self.folder, ignore_errors=True)
+
+    def start(self) -> None:
+        """Starts the server and waits until it accepts connections."""
+        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off"
+        log = str(self.folder / "log")
+        self._run("pg_ctl", "-D", self.data, "-w", "-o", options, "-l", log, "start")
+
+    def stop(self) -> None:
+        """Stops it at once, as a crash would."""
+        self._run("pg_ctl", "-D", self.data, "-m", "immediate", "stop")
 
     def url(self, database: str) -> str:
         """The address of one of its databases."""

@@ -27,6 +27,7 @@ from oddins_pipeline_tests.test_league_sync import serve
 
 pytestmark = pytest.mark.soak
 LOCATION = "oddins_pipeline.definitions"
+PATIENT = {"ODDINS_HTTP_READ_TIMEOUT": "60"}
 LAUNCH = """mutation($job: String!, $tags: [ExecutionTag!]!) { launchRun(executionParams: {
   selector: {repositoryName: "__repository__", jobName: $job,
              repositoryLocationName: "oddins_pipeline.definitions"},
@@ -72,7 +73,7 @@ class Services:
         with (self.home / f"{name}.log").open("ab") as log:
             self.processes[name] = subprocess.Popen(
                 [sys.executable, *arguments],
-                env={**os.environ, **self.service.environment(), **AUTOMATION},
+                env={**os.environ, **self.service.environment(), **AUTOMATION, **PATIENT},
                 cwd=self.home,
                 stdout=log,
                 stderr=subprocess.STDOUT,
@@ -127,14 +128,12 @@ class Services:
             what="the run fetches",
         )
 
-    def workers(self) -> list[psutil.Process]:
-        found = []
-        for process in psutil.process_iter(["cmdline", "environ"]):
-            words = process.info["cmdline"] or []
-            home = (process.info["environ"] or {}).get("DAGSTER_HOME")
-            if "execute_run" in words and home == str(self.home):
-                found.append(process)
-        return found
+    def worker(self) -> psutil.Process:
+        """The process of the run at work, by the name of its connection."""
+        ((name,),) = self.service.query(
+            f"SELECT application_name FROM pg_stat_activity WHERE {RUN}"
+        )
+        return psutil.Process(int(str(name).rpartition(":")[2]))
 
 
 @pytest.fixture
@@ -160,7 +159,7 @@ def services(
 def begin_fetch(services: Services, turn: int) -> str:
     """A run that waits for the provider's answer."""
     serve(services.service, other(generate_leagues(0.1), turn))
-    services.service.provider.delay = 20
+    services.service.provider.delay = 40
     run_id = services.launch()
     services.wait_for_fetch(run_id)
     services.service.provider.delay = 0
@@ -193,8 +192,7 @@ def timed(what: str, started: float) -> None:
 def kill_the_run(services: Services) -> None:
     started = time.monotonic()
     run_id = begin_fetch(services, 2)
-    for worker in services.workers():
-        worker.kill()
+    services.worker().kill()
     services.wait_for(run_id, "FAILURE")
     timed("run worker killed, its run ended", started)
     assert_next_run_is_good(services, 2)
@@ -255,10 +253,10 @@ def cancel_from_the_page(services: Services) -> None:
 
 def hang(services: Services) -> None:
     started = time.monotonic()
-    services.service.provider.delay = 20
+    services.service.provider.delay = 40
     run_id = services.launch(dagster__max_runtime="5")
     services.wait_for_fetch(run_id)
-    (worker,) = services.workers()
+    worker = services.worker()
     worker.send_signal(signal.SIGSTOP)
     services.service.provider.delay = 0
     services.wait_for(run_id, "FAILURE", "CANCELED")

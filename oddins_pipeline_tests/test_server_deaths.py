@@ -1,0 +1,94 @@
+"""What happens to the database's server in the middle of a sync: restarts, and a full disk."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from oddins_pipeline.database.upgrade import upgrade
+from oddins_pipeline.sample_provider import SampleProvider, generate_leagues
+from oddins_pipeline_tests.conftest import Oddins, Service
+from oddins_pipeline_tests.deaths import Victim, content_now, content_of
+from oddins_pipeline_tests.postgres15 import BINARIES, Postgres15
+from oddins_pipeline_tests.test_deaths import other, when
+from oddins_pipeline_tests.test_league_sync import serve
+
+pytestmark = pytest.mark.skipif(not BINARIES.is_dir(), reason="listed as left out")
+
+
+@pytest.fixture
+def server() -> Iterator[Postgres15]:
+    with Postgres15() as running:
+        yield running
+
+
+@pytest.mark.parametrize("query", ["INSERT INTO provider_requests%", "WITH source%"])
+def test_a_restart_of_the_server_costs_one_sync_and_nothing_else(
+    oddins: Oddins, server: Postgres15, provider: SampleProvider, tmp_path: Path, query: str
+) -> None:
+    service = Service(oddins, server.url("oddins_template"), provider)
+    upgrade(service.database)
+    entries = generate_leagues(1)
+    serve(service, entries)
+    assert service.sync().code == 0
+    serve(service, other(entries, 1))
+    provider.delay = 1
+    reached = when(service, query, "pg_sleep(0)")
+    victim = Victim(service, tmp_path)
+    assert reached.wait(60)
+    server.stop()
+    server.start()
+    assert "Traceback" not in victim.end()
+    assert victim.process.returncode == 1
+    assert content_now(service) == content_of(entries)
+    failing = "SELECT last_error_at > last_synced_at FROM provider_sync_state"
+    assert service.query(failing) == [(True,)]
+    assert service.sync("--force").code == 0
+    assert content_now(service) == content_of(other(entries, 1))
+
+
+@pytest.fixture
+def small_disk() -> Iterator[Path]:
+    """A file system of 80 MB."""
+    folder = Path(tempfile.mkdtemp(prefix="oddins-disk-", dir="/tmp"))
+    mount = ["/bin/mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(folder)]
+    if subprocess.run(mount, capture_output=True, check=False).returncode:
+        shutil.rmtree(folder)
+        pytest.skip("this user may not mount")
+    folder.chmod(0o755)
+    yield folder
+    subprocess.run(["/bin/umount", "-l", str(folder)], check=False)
+    shutil.rmtree(folder)
+
+
+def test_a_full_disk_is_one_sentence_and_the_sync_after_it_is_good(
+    oddins: Oddins, small_disk: Path, provider: SampleProvider
+) -> None:
+    data = small_disk / "data"
+    data.mkdir()
+    if os.geteuid() == 0:
+        shutil.chown(data, "postgres", "postgres")
+    with Postgres15(data) as server:
+        service = Service(oddins, server.url("oddins_template"), provider)
+        upgrade(service.database)
+        entries = generate_leagues(1)
+        serve(service, entries[:100])
+        assert service.sync().code == 0
+        filler = small_disk / "filler"
+        free = shutil.disk_usage(small_disk).free
+        filler.write_bytes(bytes(free - 1_000_000))
+        serve(service, entries)
+        done = service.sync("--force")
+        assert done.code == 1
+        assert "No space left on device" in done.stderr
+        assert "Traceback" not in done.stderr
+        assert content_now(service) == content_of(entries[:100])
+        filler.unlink()
+        assert service.sync("--force").code == 0
+        assert content_now(service) == content_of(entries)
