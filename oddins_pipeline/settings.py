@@ -49,6 +49,11 @@ class Settings(BaseSettings):
     base_url: str = Field(
         PROVIDER_URL, validation_alias="API_FOOTBALL_BASE_URL", description="the provider's address"
     )
+    sample_url: str | None = Field(
+        None,
+        validation_alias="ODDINS_SAMPLE_URL",
+        description="a sample provider to use in place of a sync's own",
+    )
     home: Path | None = Field(
         None, validation_alias="ODDINS_HOME", description="folder of the local state"
     )
@@ -208,9 +213,11 @@ class Settings(BaseSettings):
             raise ValueError(f"{problem}; expected postgresql://user:password@host:5432/database")
         return SecretStr(url)
 
-    @field_validator("base_url")
+    @field_validator("base_url", "sample_url")
     @classmethod
-    def _plain_base_url(cls, value: str) -> str:
+    def _plain_base_url(cls, value: str | None) -> str | None:
+        if value is None:
+            return None
         try:
             parts = urlsplit(value)
             usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0

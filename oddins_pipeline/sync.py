@@ -128,7 +128,9 @@ class Session:
         with ExitStack() as stack:
             base_url = settings.base_url
             key = settings.api_key.get_secret_value() if settings.api_key else SAMPLE_KEY
-            if self.target.sample:
+            if self.target.sample and settings.sample_url:
+                base_url, key = settings.sample_url, SAMPLE_KEY
+            elif self.target.sample:
                 from oddins_pipeline.sample_provider import SampleProvider
 
                 base_url = stack.enter_context(SampleProvider()).url

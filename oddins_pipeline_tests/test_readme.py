@@ -13,6 +13,7 @@ import psycopg
 import pytest
 
 from oddins_pipeline.cli import cli
+from oddins_pipeline.sample_provider.faults import FAULTS
 from oddins_pipeline.settings import Settings
 from oddins_pipeline_tests.conftest import Service
 
@@ -106,6 +107,11 @@ def test_every_table_has_the_columns_that_are_listed(cells: list[str], database:
     words = set(re.findall(r"`([a-z_]+)`", description)) - {"api-football"}
     assert words
     assert words <= columns
+
+
+def test_every_fault_of_the_sample_provider_is_listed() -> None:
+    listed = [name for cells in rows("When the provider fails") for name in cells[0].split(", ")]
+    assert sorted(listed) == sorted(f"`{name}`" for name in FAULTS)
 
 
 def test_no_table_of_the_catalog_is_left_out(database: str) -> None:

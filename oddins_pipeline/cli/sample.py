@@ -12,12 +12,28 @@ from oddins_pipeline.errors import UsageError
 @click.option("--scale", type=click.FloatRange(0, 1000), default=1, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
 @click.option("--fault", default="", help="For example rate-limit:2,reset,ok.")
-def command(port: int, scale: float, seed: int, fault: str) -> None:
-    """Serve generated answers on 127.0.0.1 until interrupted."""
+@click.option(
+    "--subscription-ends",
+    default="2099-01-01",
+    show_default=True,
+    help="What /status tells.",
+)
+def command(port: int, scale: float, seed: int, fault: str, subscription_ends: str) -> None:
+    """Serve generated answers on 127.0.0.1 until interrupted; a line for each request.
+
+    A sync uses it with ODDINS_SAMPLE_URL and --sample.
+    """
     from oddins_pipeline.sample_provider import serve
 
     try:
-        serve(port=port, scale=scale, seed=seed, fault=fault, announce=click.echo)
+        serve(
+            port=port,
+            scale=scale,
+            seed=seed,
+            fault=fault,
+            subscription_ends=subscription_ends,
+            announce=click.echo,
+        )
     except ValueError as error:
         raise UsageError(str(error)) from None
     except OSError as error:

@@ -9,10 +9,11 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from dataclasses import replace
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, cast
-from urllib.parse import parse_qsl, urlsplit
+from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from typing_extensions import Self
 
@@ -26,7 +27,8 @@ class SampleProvider:
     """Serves on 127.0.0.1 while the context is open.
 
     `answers` (bodies) replace the generated one, in turn, the last one staying; `delay` is in
-    seconds before each answer; `requests` lists (monotonic time, path, query) as they come.
+    seconds before each answer; `requests` lists (monotonic time, path, query) as they come;
+    `announce` is told of each in a line. `subscription_ends` is an ISO moment.
     """
 
     def __init__(
@@ -37,6 +39,7 @@ class SampleProvider:
         port: int = 0,
         day_limit: int = 7500,
         minute_limit: int = 300,
+        subscription_ends: str = "2099-01-01T00:00:00+00:00",
     ) -> None:
         self.entries = generate_leagues(scale, seed)
         self.answers: list[bytes] | None = None
@@ -45,6 +48,8 @@ class SampleProvider:
         self.day_limit = day_limit
         self.day_remaining = day_limit
         self.minute_limit = minute_limit
+        self.subscription_ends = subscription_ends
+        self.announce: Callable[[str], Any] = lambda _line: None
         self._script = parse(faults)
         self._lapsed = any(name == "lapsed" for name, _ in self._script)
         self._lock = threading.Lock()
@@ -79,20 +84,27 @@ class SampleProvider:
         """The answer to one request."""
         with self._lock:
             self.requests.append((time.monotonic(), path, query))
-            if not key:
-                return FAULTS["no-key"](self.entries, "")
-            if path == "/status":
-                return Reply(body=self._status())
-            if path == "/leagues/seasons":
-                years = sorted({s["year"] for e in self.entries for s in e["seasons"]})
-                return Reply(body=envelope(years))
-            if path != "/leagues":
-                return Reply(body=errors("endpoint", "This endpoint do not exist."))
-            self.day_remaining = max(0, self.day_remaining - 1)
-            name, argument = self._script.pop(0) if self._script else ("ok", "")
-            if name != "ok":
-                return FAULTS[name](self.entries, argument)
-            return Reply(body=self._leagues(query))
+            fault = "" if key else "no-key"
+            argument = ""
+            if key and path == "/leagues":
+                self.day_remaining = max(0, self.day_remaining - 1)
+                fault, argument = self._script.pop(0) if self._script else ("", "")
+            if fault == "ok":
+                fault = ""
+            reply = FAULTS[fault](self.entries, argument) if fault else self._good(path, query)
+        what = f"{path}?{urlencode(query)}" if query else path
+        self.announce(f"{time.strftime('%H:%M:%S')} GET {what}: {fault or 'ok'} ({reply.status})")
+        return replace(reply, body=_with_key(reply.body, key or "")) if reply.echo else reply
+
+    def _good(self, path: str, query: Query) -> Reply:
+        if path == "/status":
+            return Reply(body=self._status())
+        if path == "/leagues/seasons":
+            years = sorted({s["year"] for e in self.entries for s in e["seasons"]})
+            return Reply(body=envelope(years))
+        if path != "/leagues":
+            return Reply(body=errors("endpoint", "This endpoint do not exist."))
+        return Reply(body=self._leagues(query))
 
     def _leagues(self, query: Query) -> bytes:
         if self.answers is not None:
@@ -119,7 +131,7 @@ class SampleProvider:
                 },
                 "subscription": {
                     "plan": "Sample",
-                    "end": "2099-01-01T00:00:00+00:00",
+                    "end": self.subscription_ends,
                     "active": not self._lapsed,
                 },
                 "requests": {
@@ -131,15 +143,31 @@ class SampleProvider:
 
 
 def serve(
-    *, port: int, scale: float, seed: int, fault: str, announce: Callable[[str], Any]
+    *,
+    port: int,
+    scale: float,
+    seed: int,
+    fault: str,
+    subscription_ends: str,
+    announce: Callable[[str], Any],
 ) -> None:
-    """Runs in the foreground until interrupted. Raises ValueError on an unknown fault."""
-    provider = SampleProvider(scale=scale, seed=seed, faults=fault, port=port)
+    """Runs in the foreground until interrupted, and tells of each request.
+
+    Raises ValueError on an unknown fault.
+    """
+    provider = SampleProvider(
+        scale=scale, seed=seed, faults=fault, port=port, subscription_ends=subscription_ends
+    )
+    provider.announce = announce
     announce(
         f"sample provider on {provider.url} ({len(provider.entries)} leagues); stop with Ctrl-C"
     )
     with contextlib.suppress(KeyboardInterrupt):
         provider.serve_forever()
+
+
+def _with_key(body: bytes, key: str) -> bytes:
+    return body.replace(b"Premier League", key.encode(), 1)
 
 
 _FILTERS: dict[str, Callable[[Entry, str], bool]] = {
@@ -208,9 +236,12 @@ class _Handler(BaseHTTPRequestHandler):
     def _send(self, reply: Reply, provider: SampleProvider) -> None:
         body = reply.body
         packed = "gzip" in self.headers.get("Accept-Encoding", "") and len(body) > 1_000
-        packed = packed and not (reply.cut or reply.drip or reply.endless)
+        packed = packed and not (reply.cut or reply.drip or "Content-Encoding" in reply.headers)
         if packed:
             body = gzip.compress(body, 1)
+        if reply.raw:
+            self._raw(reply)
+            return
         self.send_response(reply.status)
         for name, value in self._headers(reply, provider).items():
             self.send_header(name, value)
@@ -218,6 +249,8 @@ class _Handler(BaseHTTPRequestHandler):
             self.send_header("Content-Encoding", "gzip")
         if not reply.endless:
             self.send_header("Content-Length", str(len(body)))
+        if reply.drip_headers:
+            self._drip_headers(reply.drip_headers)
         self.end_headers()
         if reply.endless:
             self._endless()
@@ -228,15 +261,29 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = bool(reply.cut or reply.endless)
 
     def _headers(self, reply: Reply, provider: SampleProvider) -> dict[str, str]:
+        common = {"Content-Type": "application/json", "x-oddins-sample": "1"}
+        if reply.bare:
+            return {**common, **reply.headers}
         return {
-            "Content-Type": "application/json",
-            "x-oddins-sample": "1",
+            **common,
             "x-ratelimit-requests-limit": str(provider.day_limit),
             "x-ratelimit-requests-remaining": str(provider.day_remaining),
             "X-RateLimit-Limit": str(provider.minute_limit),
             "X-RateLimit-Remaining": str(provider.minute_limit - 1),
             **reply.headers,
         }
+
+    def _raw(self, reply: Reply) -> None:
+        for _ in range(1_000_000 if reply.endless else 1):
+            self.wfile.write(reply.raw)
+        self.close_connection = True
+
+    def _drip_headers(self, pause: float) -> None:
+        self.flush_headers()
+        for letter in b"X-Drip: " + b"." * 1_000:
+            self.wfile.write(bytes([letter]))
+            time.sleep(pause)
+        self.wfile.write(b"\r\n")
 
     def _drip(self, body: bytes, pause: float) -> None:
         for start in range(0, len(body), 100):
