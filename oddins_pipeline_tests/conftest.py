@@ -108,7 +108,8 @@ def at_database(url: str, name: str) -> str:
 _counter = iter(range(1_000_000))
 
 
-def _clone(template: str) -> str:
+def clone(template: str) -> str:
+    """The address of a fresh copy of the template."""
     name = f"test_{os.getpid()}_{next(_counter)}"
     with psycopg.connect(at_database(template, "postgres"), autocommit=True) as admin:
         admin.execute(f"CREATE DATABASE {name} TEMPLATE oddins_template")
@@ -118,7 +119,7 @@ def _clone(template: str) -> str:
 @pytest.fixture
 def database(_templates: dict[int, str]) -> str:
     """The address of a fresh, upgraded database on PostgreSQL 18."""
-    return _clone(_templates[18])
+    return clone(_templates[18])
 
 
 @pytest.fixture(params=[18, 15])
@@ -126,7 +127,7 @@ def any_database(request: pytest.FixtureRequest, _templates: dict[int, str]) -> 
     """The same on each PostgreSQL that is here."""
     if request.param not in _templates:
         pytest.skip(f"PostgreSQL {request.param} is not installed")
-    return _clone(_templates[request.param])
+    return clone(_templates[request.param])
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,295 @@
+"""PROVIDER's table of errors, row by row: the real client against the sample provider."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta, timezone
+from email.utils import format_datetime
+from typing import Any
+
+import psycopg
+import pytest
+
+from oddins_pipeline import errors
+from oddins_pipeline.database.requests import RequestLog
+from oddins_pipeline.errors import ProviderError
+from oddins_pipeline.provider.client import Answer, ApiFootball, Clock, Timeouts
+from oddins_pipeline.sample_provider import SampleProvider
+from oddins_pipeline_tests.conftest import KEY, clone
+
+LIMITS = Timeouts(
+    connect=5, read=5, attempt=10, total=900, attempts=5, longest_wait=120, max_bytes=64_000_000
+)
+
+
+@dataclass
+class Time:
+    """A clock that only sleeping moves."""
+
+    now: float = 0.0
+    slept: list[float] = field(default_factory=list)
+
+    def sleep(self, seconds: float) -> None:
+        self.slept.append(seconds)
+        self.now += seconds
+
+    def clock(self) -> Clock:
+        return Clock(monotonic=lambda: self.now, sleep=self.sleep)
+
+
+@dataclass
+class Bench:
+    """A client, the provider at its other end, and what it has written down."""
+
+    provider: SampleProvider
+    connection: psycopg.Connection[Any]
+    time: Time
+
+    def fetch(self, limits: Timeouts = LIMITS, run_id: str | None = "run") -> Answer:
+        log = RequestLog(self.connection, run_id, per_minute=8)
+        with ApiFootball(self.provider.url, KEY, limits, log, clock=self.time.clock()) as client:
+            return client.leagues({})
+
+    def error(self, limits: Timeouts = LIMITS) -> ProviderError:
+        with pytest.raises(ProviderError) as caught:
+            self.fetch(limits)
+        return caught.value
+
+    def rows(self) -> list[tuple[Any, ...]]:
+        return self.connection.execute(
+            "SELECT path, http_status, outcome FROM provider_requests ORDER BY id"
+        ).fetchall()
+
+    @property
+    def paths(self) -> list[str]:
+        return [path for _, path, _ in self.provider.requests]
+
+
+@pytest.fixture(scope="module")
+def _database(_templates: dict[int, str]) -> str:
+    return clone(_templates[18])
+
+
+@pytest.fixture
+def bench(_database: str) -> Iterator[Bench]:
+    with (
+        SampleProvider(scale=0.01) as provider,
+        psycopg.connect(_database, autocommit=True) as connection,
+    ):
+        connection.execute("DELETE FROM provider_requests")
+        yield Bench(provider, connection, Time())
+
+
+ONCE = (
+    ("no-key", errors.RejectedKeyError, 403, "the provider rejects the key"),
+    ("bad-key", errors.RejectedKeyError, 200, "check SPORTS_PROVIDER_API_KEY"),
+    ("403-html", errors.RejectedKeyError, 403, "the provider rejects the key (HTTP 403)"),
+    ("status@401", errors.RejectedKeyError, 401, "the provider rejects the key (HTTP 401)"),
+    ("suspended", errors.SuspendedError, 200, '"Your account is suspended."'),
+    ("errors-list", errors.SuspendedError, 200, "settle it in the provider's dashboard"),
+    ("error@ACCESS", errors.SuspendedError, 200, "has suspended the account"),
+    ("plan", errors.PlanError, 200, "a larger plan"),
+    ("ip", errors.RejectedKeyError, 200, "does not accept this machine's address"),
+    ("domain", errors.RejectedKeyError, 200, "add it to the account's list"),
+    ("bad-parameter", errors.BadRequestError, 200, "refuses the parameter season"),
+    ("unknown-error", errors.UnknownProviderError, 200, "Something that no client knows."),
+    ("errors-string", errors.UnknownProviderError, 200, "Something went wrong."),
+    ("status@404", errors.UnknownProviderError, 404, "HTTP 404"),
+    ("status@418", errors.UnknownProviderError, 418, "HTTP 418"),
+    ("status@206", errors.UnknownProviderError, 206, "HTTP 206"),
+    ("wrong-results", errors.MalformedAnswerError, 200, "results=13 and holds 12 rows"),
+    ("paging", errors.MalformedAnswerError, 200, "2 pages instead of 1"),
+    ("response-not-list", errors.MalformedAnswerError, 200, "not a list"),
+    ("no-errors-key", errors.MalformedAnswerError, 200, "no envelope"),
+    ("echo-key", errors.MalformedAnswerError, 200, "repeats the key"),
+)
+
+
+@pytest.mark.parametrize(("fault", "kind", "status", "sentence"), ONCE, ids=[o[0] for o in ONCE])
+def test_what_does_not_pass_is_asked_for_once(
+    bench: Bench, fault: str, kind: type[ProviderError], status: int, sentence: str
+) -> None:
+    bench.provider.script(fault)
+    error = bench.error()
+    assert type(error) is kind
+    assert sentence in str(error)
+    assert not error.passing
+    assert bench.paths == ["/leagues"]
+    assert bench.time.slept == []
+    assert bench.rows() == [("/leagues", status, kind.outcome)]
+
+
+REPEATED = (
+    ("bug", errors.ProviderFaultError, 200),
+    ("bug-204", errors.ProviderFaultError, 204),
+    ("204", errors.ProviderFaultError, 204),
+    ("499", errors.ProviderFaultError, 499),
+    ("500", errors.ProviderFaultError, 500),
+    ("503", errors.ProviderFaultError, 503),
+    ("redirect", errors.ProviderFaultError, 302),
+    ("status@304", errors.ProviderFaultError, 304),
+    ("reset", errors.TransportError, None),
+    ("not-http", errors.TransportError, None),
+    ("huge-headers", errors.TransportError, None),
+    ("truncate", errors.TransportError, None),
+    ("bad-gzip", errors.TransportError, None),
+    ("not-json", errors.TransportError, 200),
+    ("nothing", errors.TransportError, 200),
+)
+
+
+@pytest.mark.parametrize(("fault", "kind", "status"), REPEATED, ids=[o[0] for o in REPEATED])
+def test_what_may_pass_is_tried_five_times_with_growing_pauses(
+    bench: Bench, fault: str, kind: type[ProviderError], status: int | None
+) -> None:
+    bench.provider.script(f"{fault}:5,ok" if "@" not in fault else ",".join([fault] * 5))
+    error = bench.error()
+    assert type(error) is kind
+    assert error.passing
+    assert "try again later" in str(error)
+    assert bench.paths == ["/leagues"] * 5
+    for pause, around in zip(bench.time.slept, (1, 2, 4, 8), strict=True):
+        assert 0.5 * around <= pause <= 1.5 * around
+    assert bench.rows() == [("/leagues", status, kind.outcome)] * 5
+
+
+@pytest.mark.parametrize("fault", ["reset", "503", "bug", "rate-limit", "not-json", "truncate"])
+def test_what_has_passed_is_forgotten(bench: Bench, fault: str) -> None:
+    bench.provider.script(f"{fault},ok")
+    assert bench.fetch().received.results == 12
+    assert len(bench.paths) == 2
+    assert [outcome for _, _, outcome in bench.rows()][-1] == "ok"
+
+
+@pytest.mark.parametrize(
+    ("fault", "pause"),
+    [("rate-limit", 60), ("429", 60), ("429@7", 7), ("429@0", 1), ("429@nonsense", 60)],
+)
+def test_the_minutes_limit_is_waited_for_as_asked_or_for_a_window(
+    bench: Bench, fault: str, pause: float
+) -> None:
+    bench.provider.script(",".join([fault] * 5))
+    error = bench.error()
+    assert type(error) is errors.RateLimitError
+    assert bench.time.slept == [pause] * 4
+    assert [outcome for _, _, outcome in bench.rows()] == ["rate_limit"] * 5
+
+
+def test_a_retry_after_in_the_form_of_a_date_is_waited_for(bench: Bench) -> None:
+    when = datetime.now(timezone.utc) + timedelta(seconds=40)
+    date = format_datetime(when, usegmt=True).replace(",", ";")
+    bench.provider._script = [("429", date.replace(";", ","))]
+    bench.fetch()
+    (pause,) = bench.time.slept
+    assert 35 <= pause <= 40
+
+
+@pytest.mark.parametrize("fault", ["429@121", "503@121", "429@86400"])
+def test_a_longer_retry_after_is_not_shortened_the_sync_stops_and_says_when(
+    bench: Bench, fault: str
+) -> None:
+    bench.provider.script(fault)
+    error = bench.error()
+    assert bench.time.slept == []
+    assert len(bench.paths) == 1
+    seconds = int(fault.split("@")[1])
+    told = str(error).split("come back after ")[1].removesuffix(" UTC")
+    when = datetime.strptime(told, "%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc)
+    assert abs((when - datetime.now(timezone.utc)).total_seconds() - seconds) < 10
+    assert "in a minute" not in str(error)
+
+
+def test_a_short_retry_after_of_a_fault_is_honoured(bench: Bench) -> None:
+    bench.provider.script("503@100")
+    bench.fetch()
+    assert bench.time.slept == [100]
+
+
+def test_all_attempts_together_end_within_their_time(bench: Bench) -> None:
+    bench.provider.script("rate-limit:9")
+    error = bench.error(replace(LIMITS, attempts=9, total=150))
+    assert bench.time.slept == [60, 60]
+    assert len(bench.paths) == 3
+    assert "come back after" in str(error)
+
+
+def test_a_redirect_carries_the_key_nowhere(bench: Bench) -> None:
+    with SampleProvider(scale=0.01) as elsewhere:
+        bench.provider._script = [("redirect", f"{elsewhere.url}/leagues")]
+        bench.error(replace(LIMITS, attempts=1))
+        assert elsewhere.requests == []
+
+
+@pytest.mark.parametrize("location", ["http://[", "//", "http://x:99999999/", "\\\\x", "a" * 9000])
+def test_a_redirect_to_nonsense_is_a_fault_all_the_same(bench: Bench, location: str) -> None:
+    bench.provider._script = [("redirect", location)]
+    error = bench.error(replace(LIMITS, attempts=1))
+    assert error.passing
+
+
+def test_a_spent_day_costs_one_request_and_a_free_question(bench: Bench) -> None:
+    bench.provider.script("quota")
+    error = bench.error()
+    assert type(error) is errors.QuotaError
+    assert "00:00 UTC" in str(error)
+    assert bench.paths == ["/leagues", "/status"]
+    assert bench.time.slept == []
+
+
+@pytest.mark.parametrize("ends", ["2020-04-10T23:24:27+00:00", "2099-01-01T00:00:00+00:00"])
+def test_a_lapsed_subscription_is_told_from_a_spent_day(bench: Bench, ends: str) -> None:
+    bench.provider.subscription_ends = ends
+    bench.provider.script("lapsed")
+    error = bench.error()
+    assert type(error) is errors.SubscriptionError
+    assert ("2020-04-10" in str(error)) is ends.startswith("2020")
+    assert "renew it" in str(error)
+
+
+def test_a_subscription_past_its_end_with_requests_left_has_lapsed(bench: Bench) -> None:
+    bench.provider.subscription_ends = "2020-04-10"
+    bench.provider.script("quota")
+    assert type(bench.error()) is errors.SubscriptionError
+    bench.provider.day_remaining = 0
+    bench.provider.script("quota")
+    assert type(bench.error()) is errors.QuotaError
+
+
+def test_errors_beside_rows_are_errors(bench: Bench) -> None:
+    bench.provider.script("errors-with-rows")
+    assert type(bench.error()) is errors.QuotaError
+
+
+@pytest.mark.parametrize("key", ["token", "Token", "TOKEN"])
+def test_keys_of_errors_are_compared_without_case(bench: Bench, key: str) -> None:
+    bench.provider.script(f"error@{key}")
+    assert type(bench.error()) is errors.RejectedKeyError
+
+
+def test_text_of_the_provider_is_one_plain_line(bench: Bench) -> None:
+    bench.provider.script("markup")
+    sentence = str(bench.error())
+    assert sentence.isprintable()
+    assert "red" in sentence
+    assert "line" in sentence
+
+
+def test_headers_that_are_absent_are_unknown(bench: Bench) -> None:
+    bench.provider.script("no-key")
+    bench.error()
+    row = bench.connection.execute(
+        "SELECT day_limit, day_remaining, minute_limit, minute_remaining FROM provider_requests"
+    ).fetchone()
+    assert row == (None,) * 4
+
+
+def test_an_unreachable_provider_is_a_fault_of_the_network(bench: Bench) -> None:
+    log = RequestLog(bench.connection, None, per_minute=8)
+    clock = bench.time.clock()
+    with (
+        ApiFootball("http://127.0.0.1:9", KEY, LIMITS, log, clock=clock) as client,
+        pytest.raises(errors.TransportError, match="refused"),
+    ):
+        client.leagues({})
+    assert len(bench.rows()) == 5
