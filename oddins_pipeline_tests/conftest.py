@@ -122,6 +122,12 @@ def database(_templates: dict[int, str]) -> str:
     return clone(_templates[18])
 
 
+@pytest.fixture(scope="module")
+def shared_database(_templates: dict[int, str]) -> str:
+    """The address of one database for all tests of a module, which clear what they use."""
+    return clone(_templates[18])
+
+
 @pytest.fixture(params=[18, 15])
 def any_database(request: pytest.FixtureRequest, _templates: dict[int, str]) -> str:
     """The same on each PostgreSQL that is here."""

@@ -16,7 +16,7 @@ from oddins_pipeline.database.requests import RequestLog
 from oddins_pipeline.errors import ProviderError
 from oddins_pipeline.provider.client import Answer, ApiFootball, Clock, Timeouts
 from oddins_pipeline.sample_provider import SampleProvider
-from oddins_pipeline_tests.conftest import KEY, clone
+from oddins_pipeline_tests.conftest import KEY
 
 LIMITS = Timeouts(
     connect=5, read=5, attempt=10, total=900, attempts=5, longest_wait=120, max_bytes=64_000_000
@@ -66,16 +66,11 @@ class Bench:
         return [path for _, path, _ in self.provider.requests]
 
 
-@pytest.fixture(scope="module")
-def _database(_templates: dict[int, str]) -> str:
-    return clone(_templates[18])
-
-
 @pytest.fixture
-def bench(_database: str) -> Iterator[Bench]:
+def bench(shared_database: str) -> Iterator[Bench]:
     with (
         SampleProvider(scale=0.01) as provider,
-        psycopg.connect(_database, autocommit=True) as connection,
+        psycopg.connect(shared_database, autocommit=True) as connection,
     ):
         connection.execute("DELETE FROM provider_requests")
         yield Bench(provider, connection, Time())

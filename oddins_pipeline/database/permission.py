@@ -14,6 +14,7 @@ from oddins_pipeline.errors import (
     MalformedAnswerError,
     PlanError,
     QuotaError,
+    RefusedAnswerError,
     RejectedKeyError,
     SubscriptionError,
     SuspendedError,
@@ -34,7 +35,7 @@ FINAL = tuple(
 @dataclass(frozen=True)
 class Standing:
     """`day_remaining` and `day_limit` as told today (UTC); `failed` is the outcome of the newest
-    final failure since the last successful full sync.
+    final failure since the last successful full sync, the guard's refusals included.
     """
 
     day_remaining: int | None
@@ -68,14 +69,17 @@ def standing(connection: Connection) -> Standing:
         "  WHERE day_remaining IS NOT NULL"
         "  AND requested_at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'"
         "  ORDER BY id DESC LIMIT 1),"
+        " succeeded AS ("
+        "  SELECT coalesce(max(last_synced_at), '-infinity') AS at FROM provider_sync_state"
+        "  WHERE entity = %s),"
         " failed AS ("
-        "  SELECT outcome FROM provider_requests WHERE outcome = ANY(%s) AND path <> '/status'"
-        "  AND requested_at > coalesce((SELECT max(last_synced_at) FROM provider_sync_state"
-        "    WHERE entity = %s), '-infinity')"
-        "  ORDER BY id DESC LIMIT 1)"
+        "  SELECT outcome, requested_at AS at FROM provider_requests"
+        "  WHERE outcome = ANY(%s) AND path <> '/status'"
+        "  UNION ALL SELECT %s, fetched_at FROM provider_payloads WHERE refusal IS NOT NULL"
+        "  ORDER BY at DESC LIMIT 1)"
         " SELECT (SELECT day_remaining FROM told), (SELECT day_limit FROM told),"
-        " (SELECT outcome FROM failed)",
-        (list(FINAL), FULL),
+        " (SELECT outcome FROM failed, succeeded WHERE failed.at > succeeded.at)",
+        (FULL, list(FINAL), RefusedAnswerError.outcome),
     ).fetchone()
     assert row is not None
     return Standing(*row)  # type: ignore[arg-type]
