@@ -97,9 +97,13 @@ class TextFormatter(logging.Formatter):
 
 
 def to_stderr(*, as_json: bool) -> None:
-    """Sends the core's log lines to stderr: JSON lines, or text for a terminal."""
+    """Sends the core's log lines to stderr: JSON lines, or text for a terminal.
+
+    Warnings of libraries take the same road, or they would be printed unredacted.
+    """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
+    logging.getLogger().handlers = [handler]
     logger = logging.getLogger(LOGGER)
     logger.handlers = [handler]
     logger.setLevel(logging.INFO)

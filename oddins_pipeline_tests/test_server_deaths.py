@@ -6,6 +6,7 @@ import os
 import shutil
 import subprocess
 import tempfile
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -51,6 +52,34 @@ def test_a_restart_of_the_server_costs_one_sync_and_nothing_else(
     assert service.query(failing) == [(True,)]
     assert service.sync("--force").code == 0
     assert content_now(service) == content_of(other(entries, 1))
+
+
+def test_an_outage_is_one_sentence_and_the_sync_after_it_ends_the_run(
+    oddins: Oddins, server: Postgres15, provider: SampleProvider, tmp_path: Path
+) -> None:
+    service = Service(oddins, server.url("oddins_template"), provider)
+    upgrade(service.database)
+    assert service.sync().code == 0
+    provider.delay = 2
+    victim = Victim(service, tmp_path)
+    while len(provider.requests) < 2:
+        time.sleep(0.05)
+    server.stop()
+    told = victim.end()
+    server.start()
+    assert victim.process.returncode == 1
+    assert "Traceback" not in told
+    assert told.splitlines()[-1].startswith("oddins: the database")
+    assert service.query("SELECT status FROM dagster.runs ORDER BY id") == [
+        ("SUCCESS",),
+        ("STARTED",),
+    ]
+    assert service.sync().code == 0
+    assert service.query("SELECT status FROM dagster.runs ORDER BY id") == [
+        ("SUCCESS",),
+        ("FAILURE",),
+        ("SUCCESS",),
+    ]
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ from oddins_pipeline.orchestration.failures import step_failure
 from oddins_pipeline.orchestration.jobs import COMMAND_TAG, SYNC_JOB
 from oddins_pipeline.orchestration.runs import end_dead_runs
 from oddins_pipeline.orchestration.session import RunSession, given_session
+from oddins_pipeline.orchestration.storage import storage_errors
 from oddins_pipeline.settings import Settings
 from oddins_pipeline.sync import Session
 
@@ -41,7 +42,7 @@ def run_sync_job(
     run = RunSession(session)
     definitions = build_definitions(sync_session=given_session(run))
     job = definitions.resolve_job_def(SYNC_JOB)
-    with open_instance(settings) as instance, _without_gc():
+    with storage_errors(), open_instance(settings) as instance, _without_gc():
         end_dead_runs(instance, session.connection, settings, session.target)
         result = job.execute_in_process(
             run_config={

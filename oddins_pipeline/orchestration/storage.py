@@ -10,7 +10,8 @@ every call, and processes that start at once on an empty database make the table
 from __future__ import annotations
 
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
@@ -20,10 +21,11 @@ from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import DagsterPostgresException, retry_pg_connection_fn
 from sqlalchemy import create_engine, text
 from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import ArgumentError, ProgrammingError
+from sqlalchemy.exc import ArgumentError, DBAPIError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from oddins_pipeline.errors import DatabaseError, SchemaError, UsageError
+from oddins_pipeline.logs import one_line
 
 SCHEMA = "dagster"
 APPLICATION_NAME = "oddins dagster"
@@ -102,6 +104,17 @@ def _engine(postgres_url: str, pid: int) -> Engine:  # noqa: ARG001 - a forked c
     )
 
 
+@contextmanager
+def storage_errors() -> Iterator[None]:
+    """Maps what Dagster's storage raises when the database is gone to DatabaseError."""
+    try:
+        yield
+    except (DagsterPostgresException, DBAPIError) as error:
+        cause = error.__cause__ or error
+        reason = one_line(str(getattr(cause, "orig", cause)), 400)
+        raise DatabaseError(f"the database of Dagster's storage: {reason}") from None
+
+
 def _ensure_tables(postgres_url: str, engine: Engine) -> None:
     """Makes schema and tables when one is missing, one process at a time."""
     if _tables(engine) >= TABLES:
@@ -127,12 +140,10 @@ def _ensure_tables(postgres_url: str, engine: Engine) -> None:
 
 def _tables(engine: Engine) -> frozenset[str]:
     """Names of the tables in Dagster's schema. Raises DatabaseError."""
-    try:
+    with (
+        storage_errors(),
         # Sees a database through its restart: 1.4 s in all.
-        connected = retry_pg_connection_fn(engine.connect, retry_limit=3)
-    except DagsterPostgresException as error:
-        reason = str(getattr(error.__cause__, "orig", error)).strip()
-        raise DatabaseError(f"the database of Dagster's storage: {reason}") from None
-    with connected as connection:
+        retry_pg_connection_fn(engine.connect, retry_limit=3) as connection,
+    ):
         query = text("SELECT tablename FROM pg_tables WHERE schemaname = :schema")
         return frozenset(connection.scalars(query, {"schema": SCHEMA}))
