@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import signal
 import socket
 import subprocess
 import sys
@@ -15,6 +14,7 @@ from typing import Any
 
 import httpx
 import psutil
+import psycopg
 import pytest
 
 from oddins_pipeline.orchestration.jobs import BACKFILL_JOB, SYNC_JOB
@@ -253,15 +253,13 @@ def cancel_from_the_page(services: Services) -> None:
 
 def hang(services: Services) -> None:
     started = time.monotonic()
-    services.service.provider.delay = 40
-    run_id = services.launch(dagster__max_runtime="5")
-    services.wait_for_fetch(run_id)
-    worker = services.worker()
-    worker.send_signal(signal.SIGSTOP)
-    services.service.provider.delay = 0
-    services.wait_for(run_id, "FAILURE", "CANCELED")
-    timed("a run that hangs ended by its longest runtime", started)
-    worker.kill()
+    serve(services.service, other(generate_leagues(0.1), 6))
+    with psycopg.connect(services.service.database) as blocker:
+        blocker.execute("LOCK TABLE leagues IN EXCLUSIVE MODE")
+        run_id = services.launch(dagster__max_runtime="5")
+        services.wait_for(run_id, "FAILURE", "CANCELED")
+        wait_until_free(services.service, 10)
+    timed("a run that hangs in the database ended by its longest runtime", started)
     assert_next_run_is_good(services, 5)
     assert services.service.query(f"SELECT count(*) FROM pg_stat_activity WHERE {RUN}") == [(0,)]
 
