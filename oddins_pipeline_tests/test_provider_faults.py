@@ -288,3 +288,28 @@ def test_an_unreachable_provider_is_a_fault_of_the_network(bench: Bench) -> None
     ):
         client.leagues({})
     assert len(bench.rows()) == 5
+
+
+@pytest.mark.parametrize("variable", ["HTTPS_PROXY", "ALL_PROXY", "SSL_CERT_FILE"])
+def test_an_unusable_proxy_or_certificate_is_named_and_not_quoted(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch, variable: str
+) -> None:
+    monkeypatch.setenv(variable, "nonsense://user:s3cr3t@nowhere")
+    log = RequestLog(bench.connection, None, per_minute=8)
+    with pytest.raises(errors.UsageError, match=variable) as caught:
+        ApiFootball("https://provider.invalid", KEY, LIMITS, log)
+    assert "s3cr3t" not in str(caught.value)
+
+
+def test_no_proxy_sees_what_is_meant_for_this_machine(
+    bench: Bench, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for variable in ("HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(variable, "http://127.0.0.1:9")
+    assert bench.fetch().received.results == 12
+
+
+def test_a_connection_that_comes_up_late_is_shut_down(bench: Bench) -> None:
+    bench.provider.script("drip@0.3")
+    with pytest.raises(errors.TransportError, match="took longer than"):
+        bench.fetch(replace(LIMITS, attempt=0.001, attempts=1))

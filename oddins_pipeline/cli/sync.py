@@ -86,7 +86,9 @@ def leagues(
     except LockHeldError:
         raise
     except OddinsError as error:
-        if not dry_run and not getattr(error, "recorded", False):
+        if not getattr(error, "told", False):
+            logger.error(str(error), extra={"outcome": error.outcome, "passing": error.passing})  # noqa: TRY400 - a sentence, not a trace
+        if not dry_run:
             record_failure(settings, target, str(error), query=query, run_id=run_id)
         raise
     result["seconds"] = round(time.monotonic() - started, 2)

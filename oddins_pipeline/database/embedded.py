@@ -22,6 +22,7 @@ import fcntl
 import logging
 import os
 import shutil
+import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -95,7 +96,7 @@ def leave() -> None:
         try:
             with _locked(folder / "start.lock"):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                server.stop(folder)
+                server.stop(folder, how=signal.SIGQUIT)
         except BlockingIOError:
             pass  # others still use it
         except OSError as error:
@@ -113,7 +114,7 @@ def destroy(home: Path) -> None:
     if not folder.is_dir():
         return
     with _locked(folder / "start.lock"):
-        server.stop(folder)
+        server.stop(folder, how=signal.SIGQUIT)
         shutil.rmtree(folder)
     pid, descriptor = _held.pop(folder, (0, -1))
     if pid == os.getpid():

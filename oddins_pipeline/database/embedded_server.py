@@ -93,12 +93,14 @@ def launch(home: Path, folder: Path) -> Path:
     return where
 
 
-def stop(folder: Path) -> None:
-    """A fast shutdown: open sessions are ended, the data are clean."""
+def stop(folder: Path, how: signal.Signals = signal.SIGINT) -> None:
+    """A fast shutdown: open sessions are ended, the data are clean. SIGQUIT: an immediate one,
+    for data that nobody wants any more.
+    """
     if socket_folder_if_ready(folder) is None:
         return
     file = folder / "data" / "postmaster.pid"
-    os.kill(int(file.read_text().splitlines()[0]), signal.SIGINT)
+    os.kill(int(file.read_text().splitlines()[0]), how)
     deadline = time.monotonic() + STOP_SECONDS
     while file.exists() and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -1,5 +1,6 @@
 """Failures on their way into Dagster and out of it again."""
 
+import logging
 from collections.abc import Sequence
 from datetime import datetime, timezone
 
@@ -8,6 +9,8 @@ import dagster as dg
 from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.logs import one_line, redact
 from oddins_pipeline.orchestration.decisions import Ending
+
+logger = logging.getLogger(__name__)
 
 DIED = "the run died without a word: it was killed, or its machine is gone"
 INTERRUPTED = "the sync was interrupted (Ctrl-C, SIGTERM or a cancelled run)"
@@ -19,12 +22,10 @@ _LAST_WORDS = {
 
 
 def failure_of(error: OddinsError) -> dg.Failure:
-    """The run's failure: the sentence, and fields that a sensor can tell apart."""
-    return dg.Failure(
-        description=redact(str(error)),
-        metadata={"outcome": error.outcome, "passing": error.passing},
-        allow_retries=False,
-    )
+    """The run's failure: the sentence, and fields that a sensor can tell apart; logged."""
+    fields: dict[str, str | bool] = {"outcome": error.outcome, "passing": error.passing}
+    logger.error(redact(str(error)), extra=fields)
+    return dg.Failure(description=redact(str(error)), metadata=fields, allow_retries=False)
 
 
 def step_failure(instance: dg.DagsterInstance, run_id: str) -> Ending | None:

@@ -29,7 +29,9 @@ TAGS = {
 
 
 class RunFailedError(OddinsError):
-    """The run failed; the sentence is its first failed step's."""
+    """The run failed; the sentence is its first failed step's, which has logged it."""
+
+    told = True
 
 
 def run_sync_job(

@@ -79,7 +79,6 @@ def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
             if context.instance is not None:
                 end_dead_runs(context.instance, session.connection, settings, target)
         except OddinsError as error:
-            logger.error(str(error))  # noqa: TRY400 - a sentence, not a trace
             run = RunSession(None, error)
         yield run
         stack.close()
