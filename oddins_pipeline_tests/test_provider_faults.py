@@ -16,6 +16,7 @@ from oddins_pipeline.database.requests import RequestLog
 from oddins_pipeline.errors import ProviderError
 from oddins_pipeline.provider.client import Answer, ApiFootball, Clock, Timeouts
 from oddins_pipeline.sample_provider import SampleProvider
+from oddins_pipeline.sample_provider.faults import parse
 from oddins_pipeline_tests.conftest import KEY
 
 LIMITS = Timeouts(
@@ -138,7 +139,7 @@ REPEATED = (
 def test_what_may_pass_is_tried_five_times_with_growing_pauses(
     bench: Bench, fault: str, kind: type[ProviderError], status: int | None
 ) -> None:
-    bench.provider.script(f"{fault}:5,ok" if "@" not in fault else ",".join([fault] * 5))
+    bench.provider.script(",".join([fault] * 5))
     error = bench.error()
     assert type(error) is kind
     assert error.passing
@@ -173,8 +174,7 @@ def test_the_minutes_limit_is_waited_for_as_asked_or_for_a_window(
 
 def test_a_retry_after_in_the_form_of_a_date_is_waited_for(bench: Bench) -> None:
     when = datetime.now(timezone.utc) + timedelta(seconds=40)
-    date = format_datetime(when, usegmt=True).replace(",", ";")
-    bench.provider._script = [("429", date.replace(";", ","))]
+    bench.provider._script = [("429", format_datetime(when, usegmt=True))]
     bench.fetch()
     (pause,) = bench.time.slept
     assert 35 <= pause <= 40
@@ -313,3 +313,12 @@ def test_a_connection_that_comes_up_late_is_shut_down(bench: Bench) -> None:
     bench.provider.script("drip@0.3")
     with pytest.raises(errors.TransportError, match="took longer than"):
         bench.fetch(replace(LIMITS, attempt=0.001, attempts=1))
+
+
+def test_a_script_of_faults_says_what_it_means() -> None:
+    expected = [("reset", ""), ("reset", ""), ("429", "3"), ("429", "3"), ("ok", "")]
+    assert parse("reset:2, 429:2@3,ok") == expected
+    assert parse("redirect@http://127.0.0.1:9/x") == [("redirect", "http://127.0.0.1:9/x")]
+    for wrong, words in (("rest", "known are ok"), ("reset:x", "whole"), ("429@3:2", "before")):
+        with pytest.raises(ValueError, match=words):
+            parse(wrong)

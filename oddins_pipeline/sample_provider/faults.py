@@ -161,17 +161,19 @@ FAULTS: dict[str, Fault] = {
 
 
 def parse(script: str) -> list[tuple[str, str]]:
-    """`rate-limit:2,429@3,ok` as (name, argument) pairs, one a request.
+    """`rate-limit:2,429@3,429:2@3,ok` as (name, argument) pairs, one a request.
 
     Raises ValueError naming what is known.
     """
     found: list[tuple[str, str]] = []
     for part in filter(None, (piece.strip() for piece in script.split(","))):
-        rest, _, times = part.partition(":") if "@" not in part else (part, "", "")
-        name, _, argument = rest.partition("@")
+        head, _, argument = part.partition("@")
+        name, _, times = head.partition(":")
         if name != "ok" and name not in FAULTS:
             raise ValueError(f"unknown fault {name}; known are ok, {', '.join(FAULTS)}")
         if times and not times.isdigit():
             raise ValueError(f"{part}: the count after : must be a whole number")
+        if re.fullmatch(r"[\d.]+:\d+", argument):
+            raise ValueError(f"{part}: the count comes before the argument, NAME:COUNT@ARGUMENT")
         found += [(name, argument)] * (int(times) if times else 1)
     return found
