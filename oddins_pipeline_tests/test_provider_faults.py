@@ -16,7 +16,7 @@ from oddins_pipeline.database.requests import RequestLog
 from oddins_pipeline.errors import ProviderError
 from oddins_pipeline.provider.client import Answer, ApiFootball, Clock, Timeouts
 from oddins_pipeline.sample_provider import SampleProvider
-from oddins_pipeline.sample_provider.faults import parse
+from oddins_pipeline.sample_provider.faults import envelope, parse
 from oddins_pipeline_tests.conftest import KEY
 
 LIMITS = Timeouts(
@@ -322,3 +322,9 @@ def test_a_script_of_faults_says_what_it_means() -> None:
     for wrong, words in (("rest", "known are ok"), ("reset:x", "whole"), ("429@3:2", "before")):
         with pytest.raises(ValueError, match=words):
             parse(wrong)
+
+
+def test_an_error_that_repeats_the_key_is_quoted_without_it(bench: Bench) -> None:
+    text = f"The key {KEY} is not known."
+    bench.provider.answers = [envelope([], errors={"token": text})]
+    assert "The key *** is not known." in str(bench.error())
