@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import socket
 from collections.abc import Iterator
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta, timezone
 from email.utils import format_datetime
+from time import sleep
+from types import SimpleNamespace
 from typing import Any
 
 import psycopg
@@ -15,6 +18,8 @@ from oddins_pipeline import errors
 from oddins_pipeline.database.requests import RequestLog
 from oddins_pipeline.errors import ProviderError
 from oddins_pipeline.provider.client import Answer, ApiFootball, Clock, Timeouts
+from oddins_pipeline.provider.transfer import _deadline
+from oddins_pipeline.provider.verdict import judge
 from oddins_pipeline.sample_provider import SampleProvider
 from oddins_pipeline.sample_provider.faults import envelope, parse
 from oddins_pipeline_tests.conftest import KEY
@@ -309,10 +314,36 @@ def test_no_proxy_sees_what_is_meant_for_this_machine(
     assert bench.fetch().received.results == 12
 
 
-def test_a_connection_that_comes_up_late_is_shut_down(bench: Bench) -> None:
-    bench.provider.script("drip@0.3")
-    with pytest.raises(errors.TransportError, match="took longer than"):
-        bench.fetch(replace(LIMITS, attempt=0.001, attempts=1))
+def test_a_connection_that_comes_up_late_is_shut_down() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.settimeout(5)
+    stream = SimpleNamespace(get_extra_info=lambda _name: ours)
+
+    def connect() -> None:
+        with _deadline(0) as trace:
+            sleep(0.2)
+            trace("connection.connect_tcp.complete", {"return_value": stream})
+            assert theirs.recv(1) == b""
+
+    with ours, theirs, pytest.raises(errors.TransportError, match="took longer than"):
+        connect()
+
+
+@pytest.mark.parametrize("status", [400, 403, 404, 429, 499, 500, 503])
+@pytest.mark.parametrize(
+    ("key", "kind"),
+    [
+        ("access", errors.SuspendedError),
+        ("requests", errors.QuotaError),
+        ("plan", errors.PlanError),
+        ("Ip", errors.RejectedKeyError),
+    ],
+)
+def test_what_the_account_may_not_do_is_final_whatever_the_status(
+    status: int, key: str, kind: type[ProviderError]
+) -> None:
+    with pytest.raises(kind):
+        judge(status, {}, envelope([], errors={key: "No."}))
 
 
 def test_a_script_of_faults_says_what_it_means() -> None:
