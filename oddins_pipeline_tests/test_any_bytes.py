@@ -11,7 +11,7 @@ import psycopg
 import pytest
 
 from oddins_pipeline import errors
-from oddins_pipeline.catalog.answer import parse_body
+from oddins_pipeline.catalog.answer import entries_of, parse_body
 from oddins_pipeline.errors import MalformedAnswerError, OddinsError
 from oddins_pipeline.provider.transfer import _inflated
 from oddins_pipeline.sample_provider import SampleProvider, generate_leagues
@@ -80,6 +80,16 @@ def test_deep_nesting_is_parsed_or_refused_and_never_crashes(levels: int) -> Non
                 continue
             with pytest.raises(MalformedAnswerError, match="nested too deeply"):
                 parse_body(text)
+
+
+@pytest.mark.parametrize(
+    "entries", ["[" + "0," * 1_000_000 + "0]", '[{"seasons":[' + "0," * 999_999 + "0]}]"]
+)
+def test_more_items_than_can_be_are_refused(entries: str) -> None:
+    results = entries.count("0,") + 1 if entries.startswith("[0") else 1
+    envelope = f'{{"errors":[],"results":{results},"paging":{{"total":1}},"response":{entries}}}'
+    with pytest.raises(MalformedAnswerError, match="more than 1000000 leagues and seasons"):
+        entries_of(parse_body(envelope.encode()))
 
 
 @pytest.fixture

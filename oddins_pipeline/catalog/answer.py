@@ -16,6 +16,8 @@ Entry = Any
 
 DEEPEST = 200
 """Levels of nesting."""
+MOST_ITEMS = 1_000_000
+"""A hundred times today's: 64 MB can hold 30 million zeros, each an oddity to write down."""
 
 
 def parse_body(body: bytes) -> Any:
@@ -103,7 +105,15 @@ def entries_of(value: Any) -> list[Entry]:
     total = paging.get("total") if isinstance(paging, dict) else None
     if type(total) is not int or total != 1:
         raise MalformedAnswerError(f"the answer has {_short(total)} pages instead of 1")
+    if _items(entries) > MOST_ITEMS:
+        raise MalformedAnswerError(f"the answer holds more than {MOST_ITEMS} leagues and seasons")
     return entries
+
+
+def _items(entries: list[Entry]) -> int:
+    """Leagues and seasons, whatever they are."""
+    seasons = (entry.get("seasons") for entry in entries if isinstance(entry, dict))
+    return len(entries) + sum(len(found) for found in seasons if isinstance(found, list))
 
 
 def _short(value: Any) -> str:
