@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 from functools import cached_property
 from ipaddress import ip_address
@@ -239,7 +240,7 @@ class Settings(BaseSettings):
         if self.database_url and _password(self.database_url) == DEVELOPMENT_PASSWORD:
             raise ValueError(
                 "DATABASE_URL uses the published development password; choose another"
-                f" for APP_ENV={self.app_env}"
+                f" (POSTGRES_PASSWORD in .env of the containers) for APP_ENV={self.app_env}"
             )
         return self
 
@@ -313,10 +314,11 @@ def _url_problem(url: str) -> str | None:
 
 
 def _password(url: SecretStr) -> str | None:
+    """The password that libpq will use: the address's, else PGPASSWORD."""
     parts = urlsplit(url.get_secret_value())
     if parts.password:
         return unquote(parts.password)
-    return dict(parse_qsl(parts.query)).get("password")
+    return dict(parse_qsl(parts.query)).get("password") or os.environ.get("PGPASSWORD")
 
 
 def is_loopback(host: str | None) -> bool:

@@ -8,6 +8,7 @@ from oddins_pipeline.errors import UsageError
 
 
 @click.command()
+@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True)
 @click.option("--scale", type=click.FloatRange(0, 1000), default=1, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
@@ -18,8 +19,10 @@ from oddins_pipeline.errors import UsageError
     show_default=True,
     help="What /status tells.",
 )
-def command(port: int, scale: float, seed: int, fault: str, subscription_ends: str) -> None:
-    """Serve generated answers on 127.0.0.1 until interrupted; a line for each request.
+def command(
+    host: str, port: int, scale: float, seed: int, fault: str, subscription_ends: str
+) -> None:
+    """Serve generated answers until interrupted; a line for each request.
 
     A sync uses it with ODDINS_SAMPLE_URL and --sample.
     """
@@ -27,6 +30,7 @@ def command(port: int, scale: float, seed: int, fault: str, subscription_ends: s
 
     try:
         serve(
+            host=host,
             port=port,
             scale=scale,
             seed=seed,
@@ -37,4 +41,6 @@ def command(port: int, scale: float, seed: int, fault: str, subscription_ends: s
     except ValueError as error:
         raise UsageError(str(error)) from None
     except OSError as error:
-        raise UsageError(f"port {port} cannot be used ({error.strerror}); choose --port") from None
+        raise UsageError(
+            f"{host}:{port} cannot be used ({error.strerror}); choose --host or --port"
+        ) from None

@@ -24,7 +24,7 @@ Query = dict[str, str]
 
 
 class SampleProvider:
-    """Serves on 127.0.0.1 while the context is open.
+    """Serves on `host` while the context is open.
 
     `answers` (bodies) replace the generated one, in turn, the last one staying; `delay` is in
     seconds before each answer; `requests` lists (monotonic time, path, query) as they come;
@@ -40,6 +40,7 @@ class SampleProvider:
         day_limit: int = 7500,
         minute_limit: int = 300,
         subscription_ends: str = "2099-01-01T00:00:00+00:00",
+        host: str = "127.0.0.1",
     ) -> None:
         self.entries = generate_leagues(scale, seed)
         self.answers: list[bytes] | None = None
@@ -54,9 +55,9 @@ class SampleProvider:
         self._lapsed = any(name == "lapsed" for name, _ in self._script)
         self._lock = threading.Lock()
         self._full = envelope(self.entries)
-        self._server = _Server(("127.0.0.1", port), self)
+        self._server = _Server((host, port), self)
         self.port = self._server.server_address[1]
-        self.url = f"http://127.0.0.1:{self.port}"
+        self.url = f"http://{host}:{self.port}"
 
     def __enter__(self) -> Self:
         threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
@@ -144,6 +145,7 @@ class SampleProvider:
 
 def serve(
     *,
+    host: str,
     port: int,
     scale: float,
     seed: int,
@@ -156,7 +158,12 @@ def serve(
     Raises ValueError on an unknown fault.
     """
     provider = SampleProvider(
-        scale=scale, seed=seed, faults=fault, port=port, subscription_ends=subscription_ends
+        scale=scale,
+        seed=seed,
+        faults=fault,
+        port=port,
+        host=host,
+        subscription_ends=subscription_ends,
     )
     provider.announce = announce
     announce(

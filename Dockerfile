@@ -1,0 +1,33 @@
+# One image for every role: code server, webserver, daemon, migration, sample provider.
+# For a fixed base, give its digest: --build-arg PYTHON_IMAGE=python:3.12-slim@sha256:…
+ARG PYTHON_IMAGE=python:3.12-slim
+
+FROM ${PYTHON_IMAGE} AS build
+WORKDIR /build
+# Without pip: what runs later has no means to install anything.
+RUN python -m venv --without-pip /opt/venv
+# The pinned packages first: they change less often than the project.
+COPY requirements/runtime.txt ./
+RUN python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-deps \
+    --require-hashes -r runtime.txt
+COPY pyproject.toml README.md LICENSE dagster.yaml ./
+COPY oddins_pipeline ./oddins_pipeline
+RUN python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-deps \
+    --no-build-isolation .
+
+FROM ${PYTHON_IMAGE}
+# A number, so that an orchestrator can see that it is not root. The storage folder holds compute
+# logs; a new volume mounted there takes over its owner.
+RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin oddins \
+    && install -d /opt/dagster \
+    && install -d -o 10001 -g 10001 /opt/dagster/storage
+COPY --from=build /opt/venv /opt/venv
+COPY dagster.yaml deploy/workspace.yaml /opt/dagster/
+ENV PATH=/opt/venv/bin:$PATH \
+    DAGSTER_HOME=/opt/dagster \
+    HOME=/tmp \
+    PYTHONDONTWRITEBYTECODE=1 \
+    PYTHONUNBUFFERED=1
+WORKDIR /opt/dagster
+USER 10001:10001
+CMD ["oddins", "--help"]
