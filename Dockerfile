@@ -26,7 +26,9 @@ RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nolog
     && install -d -o 10001 -g 10001 /opt/dagster/storage
 COPY --from=build /opt/venv /opt/venv
 COPY dagster.yaml deploy/workspace.yaml /opt/dagster/
+# Python's warnings are for developers, and would stand between the JSON lines.
 ENV PATH=/opt/venv/bin:$PATH \
+    PYTHONWARNINGS=ignore \
     DAGSTER_HOME=/opt/dagster \
     HOME=/tmp \
     PYTHONDONTWRITEBYTECODE=1 \

@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help sync soak test fuzz lint build lock clean
+.PHONY: help sync soak test fuzz lint build lock clean test-compose
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -19,6 +19,9 @@ test: $(VENV)/.dev-stamp ## Run every test
 fuzz: $(VENV)/.dev-stamp ## Play thousands of mutated answers (about 20 minutes)
 	@$(BIN)/python -m pytest --hypothesis-profile=fuzz --timeout=0 \
 		oddins_pipeline_tests/test_any_answer.py $(ARGS)
+
+test-compose: $(VENV)/.dev-stamp ## Build and start the containers, and break them (Docker, root)
+	@$(BIN)/python -m pytest -n 0 -v --durations=0 $(ARGS) oddins_pipeline_tests/compose.py
 
 lint: $(VENV)/.dev-stamp ## Check style and types
 	@$(BIN)/ruff check .
