@@ -22,6 +22,7 @@ from oddins_pipeline.database import embedded
 from oddins_pipeline.database.pool import close_pools
 from oddins_pipeline.database.upgrade import upgrade
 from oddins_pipeline.sample_provider import SampleProvider
+from oddins_pipeline_tests import namespaces
 from oddins_pipeline_tests.postgres15 import BINARIES, Postgres15
 
 KEY = "test-key-1234567890"
@@ -44,6 +45,9 @@ def pytest_configure() -> None:
         LEFT_OUT["full disk"] = "only root may mount a small one"
     if not Path(PGBOUNCER).exists():
         LEFT_OUT["PgBouncer"] = f"{PGBOUNCER} is not there; install pgbouncer"
+    reason = namespaces.problem()
+    if reason:
+        LEFT_OUT["network namespaces"] = reason
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:

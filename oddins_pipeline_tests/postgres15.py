@@ -15,9 +15,30 @@ BINARIES = Path("/usr/lib/postgresql/15/bin")
 
 
 class Postgres15:
-    """A server on a unix socket in a folder of its own, gone at the end."""
+    """A server on a unix socket in a folder of its own, gone at the end.
 
-    def __init__(self, data: Path | None = None) -> None:
+    `listen` adds addresses at `port`, to which `access` (lines of pg_hba.conf) holds; `settings`
+    are further ones, `files` go into its data folder; `prefix` is a command that runs the server,
+    somewhere else.
+    """
+
+    def __init__(
+        self,
+        data: Path | None = None,
+        *,
+        prefix: tuple[str, ...] = (),
+        listen: str = "",
+        port: int = 5432,
+        access: str = "",
+        settings: tuple[str, ...] = (),
+        files: dict[str, str] | None = None,
+    ) -> None:
+        self._prefix = prefix
+        self._settings = (f"listen_addresses={listen}", f"port={port}", *settings)
+        self._port = port
+        self._files = dict(files or {})
+        if access:
+            self._files["pg_hba.conf"] = f"local all all trust\n{access}\n"
         self.folder = Path(tempfile.mkdtemp(prefix="oddins-pg15-", dir="/tmp"))
         self.data = str(data or self.folder / "data")
         self.wal = str(self.folder / "wal")
@@ -27,8 +48,11 @@ class Postgres15:
             shutil.chown(self.folder, "postgres", "postgres")
         named = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--waldir", self.wal)
         self._run("initdb", "-D", self.data, *named, "--no-sync")
+        for name, text in self._files.items():
+            self._put(name, text)
         self.start()
-        self._run("createdb", "-h", str(self.folder), "-U", "postgres", "oddins_template")
+        where = ("-h", str(self.folder), "-p", str(self._port), "-U", "postgres")
+        self._run("createdb", *where, "oddins_template")
         return self
 
     def __exit__(
@@ -42,7 +66,8 @@ class Postgres15:
 
     def start(self) -> None:
         """Starts the server and waits until it accepts connections."""
-        options = f"-k {self.folder} -c listen_addresses='' -c fsync=off"
+        settings = " ".join(f"-c {setting}" for setting in self._settings)
+        options = f"-k {self.folder} -c fsync=off {settings}"
         log = str(self.folder / "log")
         self._run("pg_ctl", "-D", self.data, "-w", "-o", options, "-l", log, "start")
 
@@ -52,7 +77,14 @@ class Postgres15:
 
     def url(self, database: str) -> str:
         """The address of one of its databases."""
-        return f"postgresql://postgres@/{database}?host={self.folder}"
+        return f"postgresql://postgres@/{database}?host={self.folder}&port={self._port}"
+
+    def _put(self, name: str, text: str) -> None:
+        file = Path(self.data) / name
+        file.touch(mode=0o600)
+        file.write_text(text, encoding="utf-8")
+        if os.geteuid() == 0:
+            shutil.chown(file, "postgres", "postgres")
 
     def _run(self, program: str, *arguments: str) -> None:
         command = [str(BINARIES / program), *arguments]
@@ -64,4 +96,5 @@ class Postgres15:
                 "--clear-groups",
                 *command,
             ]
+        command = [*self._prefix, *command]
         subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder)
