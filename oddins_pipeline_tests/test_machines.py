@@ -121,7 +121,7 @@ def test_the_lock_keeps_syncs_single_across_machines(site: Site) -> None:
     assert payloads == (1,), f"{stdout}\n{waited.stdout}"
 
 
-@pytest.mark.slow  # about a minute, of which the server's keepalives are 50 s
+@pytest.mark.soak  # about a minute, of which the server's keepalives are 50 s
 def test_the_lock_of_a_machine_that_vanished_is_free_within_two_minutes(site: Site) -> None:
     with site.provider("a", "hang@600"), site.provider("b"):
         vanished = site.start("a", "sync", "leagues")
