@@ -3,13 +3,15 @@
 ARG PYTHON_IMAGE=python:3.12-slim
 
 FROM ${PYTHON_IMAGE} AS build
+# k8s.txt adds the launcher of docs/operation/kubernetes.md.
+ARG REQUIREMENTS=runtime.txt
 WORKDIR /build
 # Without pip: what runs later has no means to install anything.
 RUN python -m venv --without-pip /opt/venv
 # The pinned packages first: they change less often than the project.
-COPY requirements/runtime.txt ./
+COPY requirements/${REQUIREMENTS} ./
 RUN python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-deps \
-    --require-hashes -r runtime.txt
+    --require-hashes -r ${REQUIREMENTS}
 COPY pyproject.toml README.md LICENSE dagster.yaml ./
 COPY oddins_pipeline ./oddins_pipeline
 RUN python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-deps \

@@ -5,7 +5,11 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
+<<<<<<< HEAD
 .PHONY: help sync soak test fuzz lint build lock clean test-compose
+=======
+.PHONY: help sync test fuzz lint build lock audit clean test-compose
+>>>>>>> 340fd36 (Deployment and Kubernetes pages, the launcher's packages, an audit of the pinned ones)
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -44,6 +48,12 @@ lock: $(VENV)/.dev-stamp ## Pin the newest versions that fit pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade --generate-hashes \
 		--no-emit-index-url --no-annotate --no-header --extra dev pyproject.toml \
 		-o requirements/dev.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header --extra k8s pyproject.toml \
+		-o requirements/k8s.txt
+
+audit: $(VENV)/.venv-stamp ## Ask for known vulnerabilities of the pinned packages
+	@$(BIN)/python .ci/audit $(ARGS)
 
 clean: ## Remove what the targets made, but not the data in .oddins
 	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
