@@ -5,11 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-<<<<<<< HEAD
-.PHONY: help sync soak test fuzz lint build lock clean test-compose
-=======
-.PHONY: help sync test fuzz lint build lock audit clean test-compose
->>>>>>> 340fd36 (Deployment and Kubernetes pages, the launcher's packages, an audit of the pinned ones)
+.PHONY: help sync soak test fuzz test-compose lint build lock audit clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -36,7 +32,8 @@ soak: $(VENV)/.dev-stamp ## Compress weeks of trouble into half an hour
 	@ODDINS_SOAK_DAYS=$${ODDINS_SOAK_DAYS:-100} ODDINS_KILLS=$${ODDINS_KILLS:-100} \
 		$(BIN)/python -m pytest -n 2 -s -m "soak or not soak" --timeout 7200 \
 		oddins_pipeline_tests/test_soak.py oddins_pipeline_tests/test_deaths.py \
-		oddins_pipeline_tests/test_service_deaths.py $(ARGS)
+		oddins_pipeline_tests/test_service_deaths.py oddins_pipeline_tests/test_machines.py \
+		$(ARGS)
 
 build: $(VENV)/.dev-stamp ## Make a wheel in dist/
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist

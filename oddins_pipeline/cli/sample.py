@@ -20,7 +20,7 @@ from oddins_pipeline.errors import UsageError
     help="What /status tells.",
 )
 def command(
-    host: str, port: int, scale: float, seed: int, fault: str, subscription_ends: str
+    *, host: str, port: int, scale: float, seed: int, fault: str, subscription_ends: str
 ) -> None:
     """Serve generated answers until interrupted; a line for each request.
 
