@@ -27,6 +27,8 @@ class Core:
 
     def __init__(self, session: Session) -> None:
         self._session = session
+        self.url = session.url
+        self.connection = session.connection
 
     def sync(
         self, entries: Entries, params: Params | None = None, *, force: bool = False
@@ -54,11 +56,11 @@ class Core:
 
     def query(self, statement: str, *values: object) -> list[Row]:
         """Rows of a statement on the session's own connection."""
-        return self._session.connection.execute(statement, values or None).fetchall()
+        return self.connection.execute(statement, values or None).fetchall()
 
     def execute(self, statement: str, *values: object) -> None:
         """What a person does with psql."""
-        self._session.connection.execute(statement, values or None)
+        self.connection.execute(statement, values or None)
 
     def feed(self) -> list[Row]:
         """(entity, natural key, change, before, after) of everything but `loaded`, in order."""

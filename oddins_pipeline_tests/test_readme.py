@@ -14,6 +14,7 @@ import pytest
 
 from oddins_pipeline.cli import cli
 from oddins_pipeline.sample_provider.faults import FAULTS
+from oddins_pipeline.database.changes import VIEWS
 from oddins_pipeline.settings import Settings
 from oddins_pipeline_tests.conftest import Service
 
@@ -121,3 +122,18 @@ def test_no_table_of_the_catalog_is_left_out(database: str) -> None:
         ).fetchall()
     stored = {str(row[0]) for row in found} - {"oddins_alembic_version"}
     assert stored == {cells[0].strip("`") for cells in rows("Tables")}
+
+
+def test_every_view_is_listed_with_its_columns(database: str) -> None:
+    listed = {cells[0].strip("`"): cells[1] for cells in rows("What changed")}
+    with psycopg.connect(database) as connection:
+        found = connection.execute(
+            "SELECT viewname FROM pg_views WHERE schemaname = 'public'"
+        ).fetchall()
+        assert {str(row[0]) for row in found} == set(VIEWS)
+        for view in VIEWS:
+            columns = connection.execute(
+                "SELECT column_name FROM information_schema.columns WHERE table_name = %s", (view,)
+            ).fetchall()
+            for (column,) in columns:
+                assert f"`{column}`" in listed[view], f"{view}.{column}"

@@ -18,6 +18,7 @@ class LazyGroup(click.Group):
         "sync": ("oddins_pipeline.cli.sync", "Fetch and publish the provider's answer."),
         "backfill": ("oddins_pipeline.cli.backfill", "Ask for seasons, one request each."),
         "status": ("oddins_pipeline.cli.status", "Last sync, last error, row counts, quota."),
+        "changes": ("oddins_pipeline.cli.changes", "What changed, the newest first."),
         "payload": ("oddins_pipeline.cli.payload", "An archived answer, byte for byte."),
         "doctor": ("oddins_pipeline.cli.doctor", "Check the set-up, with remedies."),
         "dev": ("oddins_pipeline.cli.dev", "Dagster's web page and daemon."),

@@ -14,14 +14,15 @@ from psycopg import sql
 
 from oddins_pipeline.cli.output import prepare, say
 from oddins_pipeline.database import revision
+from oddins_pipeline.database.changes import VIEWS
 from oddins_pipeline.database.connection import connect, database_errors
 from oddins_pipeline.database.publish import TABLES
 from oddins_pipeline.errors import DatabaseError
 from oddins_pipeline.logs import MASK
 from oddins_pipeline.target import database_url
 
-READABLE = (*TABLES, "catalog_changes")
-"""What `grant-read` opens: the catalog and its feed, nothing of the archive."""
+READABLE = (*TABLES, "catalog_changes", *VIEWS)
+"""What `grant-read` opens: the catalog, its feed and their views, nothing of the archive."""
 
 _sample = click.option("--sample", is_flag=True, help="The sample database; APP_ENV=local only.")
 
@@ -108,7 +109,7 @@ def _psql() -> str:
 @_sample
 @click.argument("role")
 def grant_read(role: str, *, sample: bool) -> None:
-    """Let ROLE read the four tables and the feed, nothing else."""
+    """Let ROLE read the four tables, the feed and their views, nothing else."""
     settings, target = prepare(sample=sample, reads_only=True)
     say(f"database: {target.describe(settings)}")
     url = database_url(settings, target)

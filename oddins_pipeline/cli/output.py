@@ -47,3 +47,11 @@ def show_table(title: str, header: Sequence[str], rows: Sequence[Sequence[object
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         click.echo("  ".join([first, *rest]).rstrip())
+
+
+def show_lines(rows: Sequence[Sequence[str]]) -> None:
+    """Lines of text columns on stdout; the last column takes what room it needs."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
+    for row in rows:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        click.echo("  ".join([*cells, row[-1]]).rstrip())

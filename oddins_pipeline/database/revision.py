@@ -7,7 +7,7 @@ import psycopg
 from oddins_pipeline.database.connection import Connection, database_errors
 from oddins_pipeline.errors import SchemaError
 
-REVISIONS = ("0001", "0002", "0003", "0004")
+REVISIONS = ("0001", "0002", "0003", "0004", "0005")
 """Every revision this code knows, oldest first; a test holds it against the scripts."""
 
 VERSION_TABLE = "oddins_alembic_version"

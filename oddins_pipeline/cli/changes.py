@@ -1,0 +1,92 @@
+"""`oddins changes`."""
+
+from __future__ import annotations
+
+import re
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+import click
+
+from oddins_pipeline.cli.output import prepare, say, show_json, show_lines
+from oddins_pipeline.database import revision
+from oddins_pipeline.database.changes import Wanted, changes, told
+from oddins_pipeline.database.pool import reading
+from oddins_pipeline.database.publish import TABLES
+from oddins_pipeline.errors import SchemaError, UsageError
+from oddins_pipeline.logs import one_line
+from oddins_pipeline.target import database_url
+
+UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+@click.command()
+@click.option("--since", metavar="AGE|TIME", help="7d, 12h, 30m, 2w, or an ISO date or time (UTC).")
+@click.option("--entity", type=click.Choice(TABLES), help="Only this table's changes.")
+@click.option(
+    "--league", type=click.IntRange(1, 2**31 - 1), help="Only this provider league id's changes."
+)
+@click.option(
+    "--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="The newest."
+)
+@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@click.option("--sample", is_flag=True, help="The sample database; APP_ENV=local only.")
+def command(
+    since: str | None,
+    entity: str | None,
+    league: int | None,
+    limit: int,
+    *,
+    as_json: bool,
+    sample: bool,
+) -> None:
+    """What changed in the catalog, the newest first."""
+    moment = moment_of(since, now=datetime.now(timezone.utc)) if since is not None else None
+    settings, target = prepare(sample=sample, reads_only=True)
+    say(f"database: {target.describe(settings)}")
+    wanted = Wanted(limit + 1, since=moment, entity=entity, league=league)
+    with reading(settings, database_url(settings, target)) as connection:
+        if not revision.is_current(connection):
+            raise SchemaError("the database has no catalog yet; run `oddins sync leagues`")
+        found = changes(connection, wanted)
+    shown, more = found[:limit], len(found) > limit
+    if as_json:
+        show_json({"changes": shown, "more": more})
+    else:
+        _show(shown, more=more)
+
+
+def moment_of(text: str, *, now: datetime) -> datetime:
+    """`7d`, `12h` … before `now`, or an ISO date or time, UTC unless it says otherwise.
+
+    Raises UsageError.
+    """
+    try:
+        age = re.fullmatch(r"(\d{1,6})([mhdw])", text)
+        if age:
+            return now - timedelta(**{UNITS[age[2]]: int(age[1])})
+        moment = datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", text))
+    except (ValueError, OverflowError):
+        raise UsageError(
+            f"--since {one_line(text, 40)} is neither an age such as 7d, 12h, 30m or 2w nor a"
+            " date or time such as 2026-04-02 or 2026-04-02T05:17"
+        ) from None
+    return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
+
+
+def _show(found: list[dict[str, Any]], *, more: bool) -> None:
+    if not found:
+        click.echo("no changes")
+        return
+    show_lines([_line(change) for change in found])
+    if more:
+        click.echo(f"older ones are left out; see them with --limit {len(found) * 10}")
+
+
+def _line(change: dict[str, Any]) -> tuple[str, ...]:
+    """Provider's text is made harmless for a terminal."""
+    name = change["natural_key"] or ""
+    if change["league"]:
+        name += f" {change['league']} ({change['country']})"
+    words = (change["entity"], one_line(name, 70), one_line(told(change), 300))
+    return (f"{change['changed_at']:%Y-%m-%d %H:%M:%S}", *words)
