@@ -6,6 +6,7 @@ import dagster as dg
 
 from oddins_pipeline.orchestration.assets import catalog, raw_leagues
 from oddins_pipeline.orchestration.backfill import backfill_seasons
+from oddins_pipeline.orchestration.checks import catalog_checks
 from oddins_pipeline.orchestration.io_manager import postgres_io_manager
 from oddins_pipeline.orchestration.jobs import sync_leagues
 from oddins_pipeline.orchestration.pruning import prune_runs
@@ -21,6 +22,7 @@ def build_definitions(**overrides: Any) -> dg.Definitions:
         jobs=[sync_leagues, backfill_seasons, prune_runs],
         schedules=build_schedules(),
         sensors=build_sensors(),
+        asset_checks=[catalog_checks],
         executor=dg.in_process_executor,
         resources={
             "sync_session": sync_session,

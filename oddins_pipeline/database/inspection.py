@@ -1,0 +1,90 @@
+"""What the asset checks look at: one set-based query over the published catalog."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from psycopg.rows import class_row
+
+from oddins_pipeline.database.connection import Connection, database_errors
+from oddins_pipeline.database.publish import FULL
+
+
+@dataclass(frozen=True)
+class Facts:
+    """Counts are of rows; lists name at most `MOST` of them as `39 Premier League (England)`.
+
+    `gained` and `lost` are listed rows by table, in the latest publication; `anomalies` is
+    kind → count in the newest published answer.
+    """
+
+    seasons_without_coverage: int
+    seasons_of_delisted_leagues: int
+    leagues_of_delisted_countries: int
+    several_current: list[str]
+    implausible: list[str]
+    listed: dict[str, int]
+    gained: dict[str, int]
+    lost: dict[str, int]
+    anomalies: dict[str, int]
+    last_synced_at: datetime | None
+    stale_after: timedelta
+
+
+MOST = 20
+FIRST_YEAR = 1990
+"""The provider's first season is of 2008; a year before this one is a slip."""
+
+_FACTS = f"""
+WITH newest AS (
+    SELECT id, published_at FROM provider_payloads
+    WHERE published_at IS NOT NULL ORDER BY id DESC LIMIT 1),
+moved AS (
+    SELECT entity, count(*) FILTER (WHERE change IN ('added', 'relisted')) AS gained,
+           count(*) FILTER (WHERE change = 'delisted') AS lost
+    FROM catalog_changes
+    WHERE changed_at = (SELECT published_at FROM newest) AND entity IN ('leagues', 'seasons')
+    GROUP BY entity),
+several AS (
+    SELECT league_id FROM seasons WHERE is_current AND delisted_at IS NULL
+    GROUP BY league_id HAVING count(*) > 1),
+implausible AS (
+    SELECT league_id, year FROM seasons
+    WHERE delisted_at IS NULL AND (
+        year NOT BETWEEN {FIRST_YEAR} AND extract(year FROM now()) + 3
+        OR abs(extract(year FROM start_date) - year) > 3 OR end_date < start_date))
+SELECT
+    (SELECT count(*) FROM seasons s
+     WHERE NOT EXISTS (SELECT FROM season_coverage c WHERE c.season_id = s.id)
+    ) AS seasons_without_coverage,
+    (SELECT count(*) FROM seasons s JOIN leagues l ON l.id = s.league_id
+     WHERE s.delisted_at IS NULL AND l.delisted_at IS NOT NULL) AS seasons_of_delisted_leagues,
+    (SELECT count(*) FROM leagues l JOIN countries n ON n.id = l.country_id
+     WHERE l.delisted_at IS NULL AND n.delisted_at IS NOT NULL) AS leagues_of_delisted_countries,
+    ARRAY(SELECT format('%%s %%s (%%s)', l.provider_league_id, l.name, n.name)
+     FROM several JOIN leagues l ON l.id = league_id JOIN countries n ON n.id = l.country_id
+     ORDER BY l.provider_league_id LIMIT {MOST}) AS several_current,
+    ARRAY(SELECT format('%%s/%%s %%s', l.provider_league_id, year, l.name)
+     FROM implausible JOIN leagues l ON l.id = league_id
+     ORDER BY l.provider_league_id, year LIMIT {MOST}) AS implausible,
+    json_build_object(
+        'leagues', (SELECT count(*) FROM leagues WHERE delisted_at IS NULL),
+        'seasons', (SELECT count(*) FROM seasons WHERE delisted_at IS NULL)) AS listed,
+    (SELECT coalesce(json_object_agg(entity, gained), '{{}}') FROM moved) AS gained,
+    (SELECT coalesce(json_object_agg(entity, lost), '{{}}') FROM moved) AS lost,
+    (SELECT coalesce(json_object_agg(kind, n), '{{}}') FROM (
+        SELECT kind, count(*) AS n FROM payload_anomalies
+        WHERE payload_id = (SELECT id FROM newest) GROUP BY kind) AS k) AS anomalies,
+    (SELECT max(last_synced_at) FROM provider_sync_state WHERE entity = %(full)s)
+        AS last_synced_at,
+    %(stale_after)s::interval AS stale_after
+"""  # noqa: S608 - constants of this module
+
+
+def inspect(connection: Connection, *, stale_after: timedelta) -> Facts:
+    """Looks at the whole catalog. Raises DatabaseError."""
+    with database_errors(), connection.cursor(row_factory=class_row(Facts)) as cursor:
+        found = cursor.execute(_FACTS, {"full": FULL, "stale_after": stale_after}).fetchone()
+    assert found is not None
+    return found
