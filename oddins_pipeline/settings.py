@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
 import re
 from functools import cached_property
@@ -253,6 +255,13 @@ class Settings(BaseSettings):
         if (checkout / "pyproject.toml").is_file():
             return checkout / ".oddins"
         return user_data_path("oddins")
+
+    @cached_property
+    def fingerprint(self) -> str:
+        """SHA-256 (hex) over what is set and no secret: equal when two runs had it alike."""
+        secret = {k for k, f in type(self).model_fields.items() if "SecretStr" in str(f.annotation)}
+        told = {k: str(v) for k, v in self if k not in secret}
+        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
 
     @property
     def secrets(self) -> tuple[str, ...]:

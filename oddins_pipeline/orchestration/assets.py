@@ -1,5 +1,6 @@
 """Assets: `raw_leagues`, then the catalog, which is published whole whatever is selected."""
 
+import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -12,6 +13,7 @@ from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.orchestration.columns import COLUMNS
 from oddins_pipeline.orchestration.failures import failure_of
 from oddins_pipeline.orchestration.io_manager import Fetched, Slice
+from oddins_pipeline.orchestration.lineage import ANSWER
 from oddins_pipeline.orchestration.runs import RAW
 from oddins_pipeline.orchestration.session import RunSession
 from oddins_pipeline.sync import Archived, Query
@@ -23,11 +25,20 @@ OWNERS = ["team:odds-data"]
 GROUP = "catalog"
 
 _DESCRIPTIONS = {
-    "countries": "Countries that host competitions, and `World` for international ones.",
-    "leagues": "Competitions: leagues and cups, each with a slug that never changes.",
-    "seasons": "One row per league and year; `is_current` is the provider's last known season.",
-    "season_coverage": "What the provider covers in each season; null means unknown.",
+    "countries": "The countries that host competitions, and `World` for international ones. A"
+    " country that is renamed keeps its `id`.",
+    "leagues": "The competitions, leagues and cups alike. `provider_league_id` is API-Football's"
+    " id; `slug` is given once and never changes, so links may rely on it.",
+    "seasons": "One row for each league and year. `is_current` is the provider's current or last"
+    " known season, which need not be played today: ask the view `season_activity`.",
+    "season_coverage": "What the provider covers in each season, one row each: fixtures, line-ups,"
+    " statistics, standings, odds and so on; null means that nobody knows.",
 }
+_KEPT = (
+    "\n\nNothing is ever deleted: what the provider no longer lists gets `delisted_at`."
+    " `oddins changes` tells what changed. All four tables are published together, in one"
+    " transaction, whatever is selected."
+)
 
 
 class LeaguesConfig(dg.Config):
@@ -54,6 +65,7 @@ class LeaguesConfig(dg.Config):
     required_resource_keys={"sync_session", "api_football"},
     description="The provider's answer to `/leagues`, byte for byte, in `provider_payloads`."
     " One request; an answer that the tables show already is not stored again.",
+    metadata={"dagster/column_schema": ANSWER},
 )
 def raw_leagues(context: dg.AssetExecutionContext, config: LeaguesConfig) -> dg.Output[Fetched]:
     """Fetches one answer, or takes the archived one with `replay`."""
@@ -65,11 +77,13 @@ def raw_leagues(context: dg.AssetExecutionContext, config: LeaguesConfig) -> dg.
         if config.replay:
             archived = session.replayed()
             return _versioned(Fetched(None, archived, ""), archived.payload.sha256)
+        started = time.monotonic()
         client = context.resources.api_football()
         answer = client.leagues(session.query.params)
     except OddinsError as error:
         raise failure_of(error) from None
-    return _versioned(Fetched(answer, None, client.base_url), answer.received.sha256)
+    seconds = time.monotonic() - started
+    return _versioned(Fetched(answer, None, client.base_url, seconds), answer.received.sha256)
 
 
 def _versioned(value: Any, sha256: str) -> dg.Output[Any]:
@@ -82,7 +96,7 @@ def _versioned(value: Any, sha256: str) -> dg.Output[Any]:
     ins={RAW: dg.AssetIn(input_manager_key="postgres_io_manager")},
     outs={
         table: dg.AssetOut(
-            description=_DESCRIPTIONS[table],
+            description=_DESCRIPTIONS[table] + _KEPT,
             group_name=GROUP,
             owners=OWNERS,
             kinds={"postgres"},

@@ -14,8 +14,9 @@ import dagster as dg
 
 from oddins_pipeline.database.inspection import FIRST_YEAR, Facts, inspect
 from oddins_pipeline.errors import OddinsError
-from oddins_pipeline.orchestration.io_manager import RAW
-from oddins_pipeline.orchestration.session import RunSession, failure_of
+from oddins_pipeline.orchestration.failures import failure_of
+from oddins_pipeline.orchestration.runs import RAW
+from oddins_pipeline.orchestration.session import RunSession
 
 MOST_LOST_PERCENT = 0.5
 MOST_GAINED_PERCENT = 10

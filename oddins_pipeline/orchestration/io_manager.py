@@ -4,28 +4,37 @@ The four catalog assets are slices of one batch. The first slice that is handled
 whole batch in one transaction, so every materialization event follows the commit.
 """
 
+import time
 from dataclasses import asdict, dataclass
 from typing import Any
 
 import dagster as dg
 from psycopg.rows import dict_row
 
+from oddins_pipeline import __version__
+from oddins_pipeline.database.changes import Wanted, changes
 from oddins_pipeline.database.publish import TABLES
 from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.orchestration.failures import failure_of
+from oddins_pipeline.orchestration.lineage import LINEAGE
 from oddins_pipeline.orchestration.runs import RAW
 from oddins_pipeline.orchestration.session import RunSession
+from oddins_pipeline.orchestration.telling import LOOKED_AT, markdown
 from oddins_pipeline.provider.client import Answer
 from oddins_pipeline.sync import Archived, Publication
 
 
 @dataclass(frozen=True)
 class Fetched:
-    """What `raw_leagues` hands over: an answer of the provider, or one of the archive."""
+    """What `raw_leagues` hands over: an answer of the provider, or one of the archive.
+
+    `seconds` is what getting it took.
+    """
 
     answer: Answer | None
     archived: Archived | None
     base_url: str
+    seconds: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -61,28 +70,50 @@ class PostgresIOManager(dg.IOManager):
         assert run.archived is not None
         payload = run.archived.payload
         metadata: dict[str, Any] = {
-            "payload_id": payload.id,
-            "sha256": payload.sha256,
             "leagues": payload.results,
-            "bytes": run.archived.bytes,
+            "payload_bytes": run.archived.bytes,
+            "fetch_seconds": round(fetched.seconds, 3),
             "unchanged": run.archived.unchanged,
+            **self._receipt(payload.id, payload.sha256),
         }
         quota = fetched.answer.quota if fetched.answer else None
         if quota is not None and quota.day_remaining is not None:
             metadata["quota_left"] = quota.day_remaining
         return metadata
 
+    def _receipt(self, payload_id: int, sha256: str) -> dict[str, Any]:
+        """By which software, with which settings, what was got: enough to repeat it."""
+        settings = self._run.session.settings
+        return {
+            "payload_id": payload_id,
+            "payload_sha256": sha256,
+            "software_version": __version__,
+            "settings_sha256": settings.fingerprint,
+            "database": self._run.session.target.describe(settings),
+        }
+
     def _publish(self, part: Slice) -> dict[str, Any]:
         run = self._run
         if run.counts is None:
+            started = time.monotonic()
             run.counts = run.session.publish(part.publication)
+            run.publish_seconds = time.monotonic() - started
         counts = run.counts[part.table]
+        moved = counts.inserted + counts.updated + counts.delisted
         return {
             "dagster/row_count": self._row_count(part.table),
+            "dagster/column_lineage": LINEAGE[part.table],
             "payload_id": part.publication.payload.id,
             "unchanged": part.publication.unchanged,
+            "publish_seconds": round(run.publish_seconds, 3),
             **{f"rows_{what}": number for what, number in asdict(counts).items()},
+            "changes": markdown(self._changes(part) if moved else [], all_of_them=moved),
         }
+
+    def _changes(self, part: Slice) -> list[dict[str, Any]]:
+        wanted = Wanted(LOOKED_AT, entity=part.table, payload_id=part.publication.payload.id)
+        with self._run.session.reading() as connection:
+            return changes(connection, wanted)
 
     def _row_count(self, table: str) -> int:
         with self._run.session.reading() as connection:

@@ -34,6 +34,7 @@ class RunSession:
         self.archived: Archived | None = None
         self.publication: Publication | None = None
         self.counts: dict[str, Any] | None = None
+        self.publish_seconds = 0.0
         self.answer: Answer | None = None
 
     @property

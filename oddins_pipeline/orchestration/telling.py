@@ -1,0 +1,44 @@
+"""The most telling changes of a publication, as a Markdown table for the page."""
+
+import re
+from string import punctuation
+from typing import Any
+
+import dagster as dg
+
+from oddins_pipeline.database.changes import told
+from oddins_pipeline.logs import one_line
+
+SHOWN = 20
+LOOKED_AT = 500
+
+_ORDER = {"delisted": 0, "relisted": 1, "added": 2, "changed": 3}
+_TELLING = ("odds", "is_current", "name", "country_id", "fixtures", "standings")
+"""Columns whose change is looked for first."""
+
+
+def markdown(found: list[dict[str, Any]], *, all_of_them: int) -> dg.MarkdownMetadataValue:
+    """A table of `SHOWN` changes; `all_of_them` is how many there were."""
+    if not found:
+        return dg.MetadataValue.md("nothing changed")
+    if found[0]["change"] == "loaded":
+        return dg.MetadataValue.md("the first full answer: the feed of changes begins here")
+    lines = ["| what | where | how |", "| --- | --- | --- |"]
+    for change in sorted(found, key=_rank)[:SHOWN]:
+        where = f"{change['league']} ({change['country']})" if change["league"] else ""
+        cells = (change["natural_key"], where, told(change))
+        lines.append("| " + " | ".join(escaped(cell) for cell in cells) + " |")
+    if all_of_them > SHOWN:
+        lines.append(f"\n{all_of_them - SHOWN} more: `oddins changes`")
+    return dg.MetadataValue.md("\n".join(lines))
+
+
+def escaped(text: str) -> str:
+    """Provider's text as text: no Markdown, no HTML, no link, no line break."""
+    return re.sub(f"([{re.escape(punctuation)}])", r"\\\1", one_line(text, 120))
+
+
+def _rank(change: dict[str, Any]) -> tuple[int, int, int]:
+    columns = change["after"] or {} if change["change"] == "changed" else {}
+    place = min((i for i, c in enumerate(_TELLING) if c in columns), default=len(_TELLING))
+    return (_ORDER.get(change["change"], 9), place, change["id"])
