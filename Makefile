@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help sync soak test fuzz test-compose lint build lock audit clean
+.PHONY: help sync soak test fuzz test-compose screenshots lint build lock audit clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -34,6 +34,9 @@ soak: $(VENV)/.dev-stamp ## Compress weeks of trouble into half an hour
 		oddins_pipeline_tests/test_soak.py oddins_pipeline_tests/test_deaths.py \
 		oddins_pipeline_tests/test_service_deaths.py oddins_pipeline_tests/test_machines.py \
 		$(ARGS)
+
+screenshots: $(VENV)/.dev-stamp ## Make the documentation's pictures (needs chromium, chromium-driver)
+	@$(BIN)/python -m oddins_pipeline_tests.screenshots docs/images
 
 build: $(VENV)/.dev-stamp ## Make a wheel in dist/
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist

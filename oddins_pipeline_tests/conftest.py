@@ -41,6 +41,8 @@ def pytest_configure() -> None:
     """Says once what this machine cannot run."""
     if not BINARIES.is_dir():
         LEFT_OUT["PostgreSQL 15"] = f"{BINARIES} is not there; install postgresql-15"
+    if not (shutil.which("chromium") and shutil.which("chromedriver")):
+        LEFT_OUT["the page in a browser"] = "install chromium and chromium-driver"
     if os.geteuid() != 0:
         LEFT_OUT["full disk"] = "only root may mount a small one"
     if not Path(PGBOUNCER).exists():

@@ -13,8 +13,8 @@ import psycopg
 import pytest
 
 from oddins_pipeline.cli import cli
-from oddins_pipeline.sample_provider.faults import FAULTS
 from oddins_pipeline.database.changes import VIEWS
+from oddins_pipeline.sample_provider.faults import FAULTS
 from oddins_pipeline.settings import Settings
 from oddins_pipeline_tests.conftest import Service
 

@@ -1,0 +1,163 @@
+"""Dagster's page, served by `oddins dev` and looked at with a headless Chromium."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import httpx
+from selenium import webdriver
+from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.webdriver.chrome.service import Service as Driver
+from selenium.webdriver.common.by import By
+
+from oddins_pipeline.database import embedded
+
+CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
+LOCATION = "/locations/oddins_pipeline.definitions"
+PATIENCE = 120.0
+"""Seconds for anything to appear: a run of the queue takes 15 s on an idle machine."""
+
+_FLAGS = (
+    *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
+    *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
+    *("--disable-dev-shm-usage", "--window-size=1440,900"),
+)
+
+
+@contextmanager
+def served(home: Path, *arguments: str, **environment: str) -> Iterator[str]:
+    """`oddins dev` with these arguments; yields the page's address, stops all at the end."""
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    log = home / "dev.log"
+    with log.open("w") as output:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "oddins_pipeline", "dev", "--port", str(port), *arguments],
+            env={**os.environ, "ODDINS_HOME": str(home), **environment},
+            cwd=home,
+            stdout=output,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
+    try:
+        address = f"http://127.0.0.1:{port}"
+        _wait_for_server(address, process, log)
+        yield address
+    finally:
+        process.send_signal(signal.SIGINT)
+        try:
+            process.wait(30)
+        except subprocess.TimeoutExpired:
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+        embedded.destroy(home)
+
+
+def _wait_for_server(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline and process.poll() is None:
+        with contextlib.suppress(httpx.HTTPError):
+            httpx.get(f"{address}/server_info", timeout=5, trust_env=False).raise_for_status()
+            return
+        time.sleep(0.3)
+    raise AssertionError(f"the page does not come up:\n{log.read_text()[-3000:]}")
+
+
+class Page:
+    """One browser window."""
+
+    def __init__(self, address: str, browser: webdriver.Chrome) -> None:
+        self.address = address
+        self.browser = browser
+
+    def open(self, path: str) -> None:
+        """Goes to a path of the page."""
+        self.browser.get(self.address + path)
+
+    def text(self) -> str:
+        """All that is to be read now."""
+        return str(self.browser.execute_script("return document.body.innerText"))
+
+    def read(self, *words: str, seconds: float = PATIENCE) -> str:
+        """Waits until all the words are there. Raises AssertionError with the text."""
+        deadline = time.monotonic() + seconds
+        while True:
+            text = self.text()
+            if all(word in text for word in words):
+                return text
+            assert time.monotonic() < deadline, f"{words} not in\n{text}"
+            time.sleep(0.2)
+
+    def click(self, words: str, tag: str = "*") -> None:
+        """Clicks the innermost visible element that says exactly this."""
+        path = f"//{tag}[normalize-space()='{words}']"
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            try:
+                found = [e for e in self.browser.find_elements(By.XPATH, path) if e.is_displayed()]
+                if found:
+                    found[-1].click()
+                    return
+            except (StaleElementReferenceException, WebDriverException):
+                pass
+            assert time.monotonic() < deadline, f"nothing says {words!r} in\n{self.text()}"
+            time.sleep(0.2)
+
+    def materialize_all(self) -> None:
+        """Does what a person does on the group's page; the run is in the queue afterwards."""
+        self.open(f"{LOCATION}/asset-groups/catalog")
+        self.click("Materialize all")
+        self.read("Launched run")
+
+    def launch_backfill(self, *seasons: str) -> None:
+        """Chooses the seasons in the dialog of the job's page and submits them."""
+        self.open(f"{LOCATION}/jobs/backfill_seasons/partitions")
+        self.read("Total partitions")
+        self.click("Launch backfill…")
+        self.click("Select a partition or create one")
+        for season in seasons:
+            self.click(season)
+        self.click(f"Submit {len(seasons)} runs")
+        self.read("Launched backfill", "Backfill history")
+
+    def wait_for_runs(self, runs: int, path: str = "/runs") -> None:
+        """Until a list of runs shows so many successes. Raises AssertionError on a failure."""
+        self.open(path)
+        deadline = time.monotonic() + PATIENCE
+        while True:
+            words = self.text().split()
+            assert "Failure" not in words, self.text()
+            if words.count("Success") >= runs:
+                return
+            assert time.monotonic() < deadline, self.text()
+            time.sleep(0.5)
+
+    def picture(self, path: Path) -> None:
+        """A screenshot of the window, once it is at rest."""
+        time.sleep(1.5)
+        self.browser.save_screenshot(str(path))
+
+
+@contextmanager
+def opened(address: str, profile: Path) -> Iterator[Page]:
+    """A fresh headless Chromium."""
+    options = webdriver.ChromeOptions()
+    options.binary_location = str(CHROMIUM)
+    for flag in (*_FLAGS, f"--user-data-dir={profile}"):
+        options.add_argument(flag)
+    browser = webdriver.Chrome(options=options, service=Driver(str(CHROMEDRIVER)))
+    try:
+        yield Page(address, browser)
+    finally:
+        browser.quit()
