@@ -21,6 +21,9 @@ from oddins_pipeline.errors import UsageError
 PROVIDER_URL = "https://v3.football.api-sports.io"
 DEVELOPMENT_PASSWORD = "oddins_dev"  # noqa: S105 - published in docker-compose.yml, refused outside local
 
+SHORTEST_TOKEN = 8
+"""Shorter parts of an address are words, and hiding them would spoil the log."""
+
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
 
@@ -56,6 +59,11 @@ class Settings(BaseSettings):
         None,
         validation_alias="ODDINS_SAMPLE_URL",
         description="a sample provider to use in place of a sync's own",
+    )
+    webhook_url: SecretStr | None = Field(
+        None,
+        validation_alias="ODDINS_WEBHOOK_URL",
+        description="where one JSON message goes when a person should look",
     )
     home: Path | None = Field(
         None, validation_alias="ODDINS_HOME", description="folder of the local state"
@@ -230,6 +238,20 @@ class Settings(BaseSettings):
             raise ValueError("is not a plain http(s) address such as " + PROVIDER_URL)
         return value.rstrip("/")
 
+    @field_validator("webhook_url")
+    @classmethod
+    def _plain_webhook(cls, value: SecretStr | None) -> SecretStr | None:
+        """Says nothing of the address: its path is what lets one send there."""
+        url = value.get_secret_value().strip() if value else ""
+        try:
+            parts = urlsplit(url)
+            usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        except ValueError:
+            usable = False
+        if url and not (usable and re.fullmatch(r"[\x21-\x7e]+", url)):
+            raise ValueError("is not an address such as https://host/path")
+        return SecretStr(url) if url else None
+
     @model_validator(mode="after")
     def _safe_outside_local(self) -> Settings:
         if self.app_env == "local":
@@ -238,6 +260,11 @@ class Settings(BaseSettings):
             raise ValueError(
                 "API_FOOTBALL_BASE_URL uses plain http, which would show the key;"
                 " use https, or APP_ENV=local"
+            )
+        if self.webhook_url and not self.webhook_url.get_secret_value().startswith("https:"):
+            raise ValueError(
+                "ODDINS_WEBHOOK_URL uses plain http, which would show its token; use https,"
+                " or APP_ENV=local"
             )
         if self.database_url and _password(self.database_url) == DEVELOPMENT_PASSWORD:
             raise ValueError(
@@ -274,6 +301,8 @@ class Settings(BaseSettings):
             password = _password(self.database_url)
             raw = re.search(r"//[^/@]*?:([^/]*)@", url)
             found += [text for text in (password, raw and raw.group(1)) if text]
+        if self.webhook_url:
+            found += _tokens(self.webhook_url.get_secret_value())
         return tuple(dict.fromkeys(found))
 
 
@@ -320,6 +349,14 @@ def _url_problem(url: str) -> str | None:
     if "\x00" in unquote(url):
         return "holds a NUL character"
     return None
+
+
+def _tokens(url: str) -> list[str]:
+    """The address, and what of it lets one send there: its path, query and last segment."""
+    parts = urlsplit(url)
+    path = parts.path.strip("/")
+    texts = (url, path, parts.query, path.rpartition("/")[2], parts.password or "")
+    return [text for text in texts if len(text) >= SHORTEST_TOKEN]
 
 
 def _password(url: SecretStr) -> str | None:

@@ -25,6 +25,7 @@ from oddins_pipeline.database.publish import TABLES, Payload, TableCounts
 from oddins_pipeline.database.requests import RequestLog
 from oddins_pipeline.errors import OddinsError, RefusedAnswerError, UsageError
 from oddins_pipeline.logs import hide, one_line
+from oddins_pipeline.notify import notify_failure
 from oddins_pipeline.provider.account import Account
 from oddins_pipeline.provider.client import Answer, ApiFootball, Timeouts
 from oddins_pipeline.settings import Settings
@@ -279,24 +280,30 @@ def record_failure(
     *,
     query: Query | None = None,
     run_id: str | None = None,
+    outcome: str = OddinsError.outcome,
 ) -> None:
-    """Best effort, on a fresh connection, five seconds: the run has failed already.
+    """Best effort, on a fresh connection, five seconds: the run has failed already. Then the
+    notice, if one is wanted: the lock has been given back.
 
     An interrupt during the commit may find the data committed: then nothing has failed.
     """
+    entity = publish.PARTIAL if query and query.params else publish.FULL
     quick = settings.model_copy(update={"database_connect_timeout": 5, "statement_timeout": 5.0})
     try:
         with connect(database_url(settings, target), quick, purpose="failure") as connection:
-            note_failure(
+            news = note_failure(
                 connection,
                 settings,
                 target,
                 message,
-                entity=publish.PARTIAL if query and query.params else publish.FULL,
+                entity=entity,
                 run_id=run_id,
             )
     except Exception as error:  # noqa: BLE001 - nothing may hide the failure itself
         logger.warning("the failure could not be recorded", extra={"reason": one_line(str(error))})
+        news = True
+    if news:
+        notify_failure(settings, message, outcome=outcome, entity=entity, run_id=run_id)
 
 
 def note_failure(
@@ -308,11 +315,14 @@ def note_failure(
     entity: str,
     run_id: str | None,
     at: datetime | None = None,
-) -> None:
-    """Keeps the failure of a run in `provider_sync_state`, unless the run has published."""
+) -> bool:
+    """Keeps the failure of a run in `provider_sync_state`, unless the run has published.
+
+    True when it is news.
+    """
     if run_id is not None and archive.has_published(connection, run_id):
-        return
-    sync_state.record_error(
+        return False
+    return sync_state.record_error(
         connection,
         source=SAMPLE_SOURCE if target.sample else REAL_SOURCE,
         base_url="sample provider" if target.sample else settings.base_url,

@@ -128,6 +128,7 @@ class Page:
         self.click("Select a partition or create one")
         for season in seasons:
             self.click(season)
+        self.click("Step subset")  # closes the list, which covers the button
         self.click(f"Submit {len(seasons)} runs")
         self.read("Launched backfill", "Backfill history")
 

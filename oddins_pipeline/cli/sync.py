@@ -89,7 +89,10 @@ def leagues(
         if not getattr(error, "told", False):
             logger.error(str(error), extra={"outcome": error.outcome, "passing": error.passing})  # noqa: TRY400 - a sentence, not a trace
         if not dry_run:
-            record_failure(settings, target, str(error), query=query, run_id=run_id)
+            outcome = getattr(error, "run_outcome", error.outcome)
+            record_failure(
+                settings, target, str(error), query=query, run_id=run_id, outcome=outcome
+            )
         raise
     result["seconds"] = round(time.monotonic() - started, 2)
     logger.info("job completed", extra={"seconds": result["seconds"]})

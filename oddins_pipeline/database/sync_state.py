@@ -26,13 +26,14 @@ def record_error(
     entity: str,
     message: str,
     at: datetime | None = None,
-) -> None:
+) -> bool:
     """Keeps `message` (one line, redacted by the caller) as the entity's last error.
 
     A database that a source has filled keeps its errors under that source; an empty one under
     `source`. `at` is when it happened, now by default; an older error never replaces a newer one.
+    True when it is news: False when it, or a later one, is kept already.
     """
-    connection.execute(
+    done = connection.execute(
         "WITH filled AS ("
         "  SELECT source_id AS id FROM provider_payloads WHERE published_at IS NOT NULL"
         "  ORDER BY id DESC LIMIT 1),"
@@ -48,7 +49,7 @@ def record_error(
         " FROM known LIMIT 1"
         " ON CONFLICT (source_id, entity) DO UPDATE"
         " SET last_error_at = EXCLUDED.last_error_at, last_error = EXCLUDED.last_error"
-        " WHERE s.last_error_at IS NULL OR s.last_error_at <= EXCLUDED.last_error_at",
+        " WHERE s.last_error_at IS NULL OR s.last_error_at < EXCLUDED.last_error_at",
         {
             "source": source,
             "base_url": base_url,
@@ -57,3 +58,4 @@ def record_error(
             "message": message[:MOST_CHARACTERS],
         },
     )
+    return done.rowcount > 0

@@ -29,9 +29,15 @@ TAGS = {
 
 
 class RunFailedError(OddinsError):
-    """The run failed; the sentence is its first failed step's, which has logged it."""
+    """The run failed; the sentence is its first failed step's, which has logged it, and so is
+    `run_outcome`.
+    """
 
     told = True
+
+    def __init__(self, message: str, outcome: str = OddinsError.outcome) -> None:
+        super().__init__(message)
+        self.run_outcome = outcome
 
 
 def run_sync_job(
@@ -58,7 +64,9 @@ def run_sync_job(
         )
         if not result.success:
             failed = step_failure(instance, run_id)
-            raise RunFailedError(failed.message if failed else "the run failed")
+            if failed is None:
+                raise RunFailedError("the run failed")
+            raise RunFailedError(failed.message, failed.outcome)
     assert run.archived is not None
     assert run.counts is not None
     quota = last_quota(session.connection)

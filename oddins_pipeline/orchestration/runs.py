@@ -1,5 +1,6 @@
 """The runs of this code location, as the instance knows them."""
 
+import threading
 from collections.abc import Sequence
 from datetime import datetime, timezone
 from typing import Any
@@ -9,6 +10,7 @@ import dagster as dg
 from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.database.publish import FULL, PARTIAL, TABLES
 from oddins_pipeline.logs import one_line
+from oddins_pipeline.notify import notify_failure
 from oddins_pipeline.orchestration.decisions import FREE, is_dead
 from oddins_pipeline.orchestration.failures import DIED, ending
 from oddins_pipeline.orchestration.jobs import ASSET_JOB, BACKFILL_JOB, COMMAND_TAG, SYNC_JOB
@@ -82,15 +84,14 @@ def record_run_failure(
     ended = ending(instance, run.run_id)
     if ended.outcome in FREE:
         return
-    note_failure(
-        connection,
-        settings,
-        target,
-        one_line(ended.message),
-        entity=entity_of(run),
-        run_id=run.run_id,
-        at=ended.at,
+    message, entity = one_line(ended.message), entity_of(run)
+    news = note_failure(
+        connection, settings, target, message, entity=entity, run_id=run.run_id, at=ended.at
     )
+    if news:
+        facts = {"outcome": ended.outcome, "entity": entity, "run_id": run.run_id}
+        # Whoever calls this may hold the lock: the notice goes on its own way.
+        threading.Thread(target=notify_failure, args=(settings, message), kwargs=facts).start()
 
 
 def is_ours(run: dg.DagsterRun) -> bool:

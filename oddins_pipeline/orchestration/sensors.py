@@ -12,8 +12,10 @@ from oddins_pipeline.database import backfills, revision
 from oddins_pipeline.database.backfills import Request, Settled
 from oddins_pipeline.database.connection import Connection, connect, database_errors
 from oddins_pipeline.database.permission import optional_work_objection
+from oddins_pipeline.database.requests import known_account
 from oddins_pipeline.database.sync_state import last_full_sync
 from oddins_pipeline.logs import hide
+from oddins_pipeline.notify import Told, notify_attention
 from oddins_pipeline.orchestration.decisions import Asked, catch_up, due, settle
 from oddins_pipeline.orchestration.failures import ending
 from oddins_pipeline.orchestration.jobs import (
@@ -29,6 +31,7 @@ from oddins_pipeline.orchestration.runs import (
     record_run_failure,
     sync_in_progress,
 )
+from oddins_pipeline.provider.account import Account, warning
 from oddins_pipeline.seasons import FIRST_SEASON, is_season, last_season
 from oddins_pipeline.settings import Settings, load_settings
 from oddins_pipeline.target import Target, choose_target, database_url
@@ -99,13 +102,15 @@ def build_sensors() -> list[dg.SensorDefinition]:
             reason = sync_in_progress(context.instance) or optional_work_objection(
                 catalog.connection
             )
+            account = known_account(catalog.connection)
+        asked, told = _asked(context.cursor), _told(context.cursor)
+        told = _notify(catalog.settings, told, synced_at, account[0] if account else None)
+        context.update_cursor(_cursor(asked, told))
         if reason is not None:
             return dg.SkipReason(reason)
         stale_after = timedelta(hours=catalog.settings.stale_after_hours)
-        asked, reason = catch_up(
-            datetime.now(timezone.utc), synced_at, stale_after, _asked(context.cursor)
-        )
-        context.update_cursor(json.dumps(asdict(asked), default=str))
+        asked, reason = catch_up(datetime.now(timezone.utc), synced_at, stale_after, asked)
+        context.update_cursor(_cursor(asked, told))
         if reason is not None:
             return dg.SkipReason(reason)
         key = f"catch-up {asked.since} {asked.times}"
@@ -174,6 +179,23 @@ def _run_request(request: Request, attempt: int) -> dg.RunRequest:
         partition_key=str(request.season),
         tags={REQUEST_TAG: str(request.id), ATTEMPT_TAG: str(attempt)},
     )
+
+
+def _notify(
+    settings: Settings, told: Told, synced_at: datetime | None, account: Account | None
+) -> Told:
+    """Tells whoever ODDINS_WEBHOOK_URL names; the connection is closed by then."""
+    ending_soon = warning(account, days=settings.subscription_warning_days) if account else None
+    return notify_attention(settings, told, last_synced_at=synced_at, subscription=ending_soon)
+
+
+def _cursor(asked: Asked, told: Told) -> str:
+    return json.dumps({**asdict(asked), **asdict(told)}, default=str)
+
+
+def _told(cursor: str | None) -> Told:
+    kept = json.loads(cursor) if cursor else {}
+    return Told(kept.get("stale_since"), kept.get("subscription_day"))
 
 
 def _asked(cursor: str | None) -> Asked:

@@ -85,7 +85,14 @@ def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
         stack.close()
         failed = step_failure(context.instance, run_id) if context.instance and run_id else None
         if failed and failed.outcome not in FREE and settings is not None and target is not None:
-            record_failure(settings, target, failed.message, query=run.query, run_id=run_id)
+            record_failure(
+                settings,
+                target,
+                failed.message,
+                query=run.query,
+                run_id=run_id,
+                outcome=failed.outcome,
+            )
 
 
 def given_session(run: RunSession) -> dg.ResourceDefinition:
