@@ -24,13 +24,13 @@ from oddins_pipeline.database import embedded
 
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 LOCATION = "/locations/oddins_pipeline.definitions"
-PATIENCE = 120.0
+PATIENCE = 90.0
 """Seconds for anything to appear: a run of the queue takes 15 s on an idle machine."""
 
 _FLAGS = (
     *("--headless", "--no-sandbox", "--disable-gpu", "--disable-quic", "--no-first-run"),
     *("--disable-background-networking", "--disable-component-update", "--disable-sync"),
-    *("--disable-dev-shm-usage", "--window-size=1440,900"),
+    *("--disable-dev-shm-usage", "--window-size=1440,1120"),
 )
 
 

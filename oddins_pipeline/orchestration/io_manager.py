@@ -101,13 +101,13 @@ class PostgresIOManager(dg.IOManager):
         counts = run.counts[part.table]
         moved = counts.inserted + counts.updated + counts.delisted
         return {
+            "changes": markdown(self._changes(part) if moved else [], all_of_them=moved),
             "dagster/row_count": self._row_count(part.table),
             "dagster/column_lineage": LINEAGE[part.table],
             "payload_id": part.publication.payload.id,
             "unchanged": part.publication.unchanged,
             "publish_seconds": round(run.publish_seconds, 3),
             **{f"rows_{what}": number for what, number in asdict(counts).items()},
-            "changes": markdown(self._changes(part) if moved else [], all_of_them=moved),
         }
 
     def _changes(self, part: Slice) -> list[dict[str, Any]]:
