@@ -99,9 +99,9 @@ class Page:
             assert time.monotonic() < deadline, f"{words} not in\n{text}"
             time.sleep(0.2)
 
-    def click(self, words: str, tag: str = "*") -> None:
-        """Clicks the innermost visible element that says exactly this."""
-        path = f"//{tag}[normalize-space()='{words}']"
+    def click(self, words: str, within: str = "") -> None:
+        """Clicks the innermost visible element (`within` an XPath) that says exactly this."""
+        path = f"{within}//*[normalize-space()='{words}']"
         deadline = time.monotonic() + PATIENCE
         while True:
             try:
@@ -128,7 +128,8 @@ class Page:
         self.click("Select a partition or create one")
         for season in seasons:
             self.click(season)
-        self.click("Step subset")  # closes the list, which covers the button
+        # A click beside the list closes it; it covers the button.
+        self.click("Partitions", within="//*[@role='dialog']")
         self.click(f"Submit {len(seasons)} runs")
         self.read("Launched backfill", "Backfill history")
 

@@ -14,6 +14,7 @@ import pytest
 
 from oddins_pipeline.cli import cli
 from oddins_pipeline.database.changes import VIEWS
+from oddins_pipeline.orchestration.checks import CHECKS
 from oddins_pipeline.sample_provider.faults import FAULTS
 from oddins_pipeline.settings import Settings
 from oddins_pipeline_tests.conftest import Service
@@ -137,3 +138,15 @@ def test_every_view_is_listed_with_its_columns(database: str) -> None:
             ).fetchall()
             for (column,) in columns:
                 assert f"`{column}`" in listed[view], f"{view}.{column}"
+
+
+def test_every_check_is_listed() -> None:
+    listed = set(re.findall(r"^\| `([a-z_]+: [a-z_]+)` \|", README, re.MULTILINE))
+    assert listed == {f"{check.asset}: {check.name}" for check in CHECKS}
+
+
+def test_every_picture_is_there_and_small() -> None:
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
+    assert len(pictures) >= 2
+    for picture in pictures:
+        assert (PROJECT / picture).stat().st_size < 300_000, picture
