@@ -131,11 +131,20 @@ class Page:
         # A click beside the list closes it; it covers the button.
         self.click("Partitions", within="//*[@role='dialog']")
         self.click(f"Submit {len(seasons)} runs")
-        self.read("Launched backfill", "Backfill history")
+        self.read("Backfill status", f"{len(seasons)} partitions")
 
-    def wait_for_runs(self, runs: int, path: str = "/runs") -> None:
-        """Until a list of runs shows so many successes. Raises AssertionError on a failure."""
-        self.open(path)
+    def wait_for_seasons(self, missing: int) -> None:
+        """Until the job's page counts so many seasons that were never backfilled."""
+        deadline = time.monotonic() + PATIENCE
+        while f"{missing} Missing partitions" not in " ".join(self.text().split()):
+            assert time.monotonic() < deadline, self.text()
+            self.open(f"{LOCATION}/jobs/backfill_seasons/partitions")
+            self.read("Missing partitions")
+            time.sleep(1)
+
+    def wait_for_runs(self, runs: int) -> None:
+        """Until the list of runs shows so many successes. Raises AssertionError on a failure."""
+        self.open("/runs")
         deadline = time.monotonic() + PATIENCE
         while True:
             words = self.text().split()
