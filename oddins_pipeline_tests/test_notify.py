@@ -171,6 +171,29 @@ def test_the_catch_up_sensor_tells_of_a_stale_catalog_once(
     assert [body["event"] for body in receiver.got] == ["catalog_stale"]
 
 
+def test_the_catch_up_sensor_asks_once_a_day_when_the_subscription_ends(
+    service: Service, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    soon = datetime.now(timezone.utc) + timedelta(days=3)
+    service.provider.subscription_ends = soon.isoformat()
+    assert service.sync().code == 0
+    for name, value in service.environment().items():
+        monkeypatch.setenv(name, value)
+    (sensor,) = [s for s in build_sensors() if s.name == "catch_up_sensor"]
+    with dg.DagsterInstance.ephemeral() as instance:
+        sensor(dg.build_sensor_context(instance))
+        assert [path for _, path, _ in service.provider.requests] == ["/leagues"]
+        monkeypatch.setenv("ODDINS_WEBHOOK_URL", receiver.url)
+        cursor = None
+        for _ in range(3):
+            context = dg.build_sensor_context(instance, cursor=cursor)
+            sensor(context)
+            cursor = context.cursor
+    assert [path for _, path, _ in service.provider.requests] == ["/leagues", "/status"]
+    assert [body["event"] for body in receiver.got] == ["subscription_ending"]
+    assert "ends in 3 days" in receiver.got[0]["message"]
+
+
 def test_a_failed_and_a_refused_sync_send_one_message_each(
     service: Service, receiver: Receiver
 ) -> None:

@@ -126,6 +126,16 @@ def known_account(connection: Connection) -> tuple[Account, datetime] | None:
     return Account(plan, ends_at, bool(active)), seen_at  # type: ignore[arg-type,return-value]
 
 
+def asked_lately(connection: Connection, path: str) -> bool:
+    """Whether a request for `path` was sent within the last day, whatever became of it."""
+    row = connection.execute(
+        "SELECT EXISTS (SELECT FROM provider_requests WHERE path = %s"
+        " AND requested_at > clock_timestamp() - interval '1 day')",
+        (path,),
+    ).fetchone()
+    return bool(row and row[0])
+
+
 def last_quota(connection: Connection) -> tuple[int | None, int | None, object] | None:
     """(day_remaining, day_limit, seen when) as last told by the provider."""
     row = connection.execute(

@@ -12,10 +12,10 @@ from oddins_pipeline.database import backfills, revision
 from oddins_pipeline.database.backfills import Request, Settled
 from oddins_pipeline.database.connection import Connection, connect, database_errors
 from oddins_pipeline.database.permission import optional_work_objection
-from oddins_pipeline.database.requests import known_account
 from oddins_pipeline.database.sync_state import last_full_sync
 from oddins_pipeline.logs import hide
 from oddins_pipeline.notify import Told, notify_attention
+from oddins_pipeline.orchestration.attention import subscription_warning
 from oddins_pipeline.orchestration.decisions import Asked, catch_up, due, settle
 from oddins_pipeline.orchestration.failures import ending
 from oddins_pipeline.orchestration.jobs import (
@@ -31,7 +31,6 @@ from oddins_pipeline.orchestration.runs import (
     record_run_failure,
     sync_in_progress,
 )
-from oddins_pipeline.provider.account import Account, warning
 from oddins_pipeline.seasons import FIRST_SEASON, is_season, last_season
 from oddins_pipeline.settings import Settings, load_settings
 from oddins_pipeline.target import Target, choose_target, database_url
@@ -92,19 +91,27 @@ def build_sensors() -> list[dg.SensorDefinition]:
         job_name=SYNC_JOB,
         minimum_interval_seconds=30,
         default_status=status,
-        description="Asks for a full sync when the last one is stale, with growing pauses.",
+        description="Asks for a full sync when the last one is stale, with growing pauses; tells"
+        " the webhook of a stale catalog and of a subscription that ends.",
     )
     def catch_up_sensor(
         context: dg.SensorEvaluationContext,
     ) -> dg.SensorResult | dg.SkipReason:
         with open_catalog("catch-up sensor") as catalog:
             synced_at = last_full_sync(catalog.connection)
-            reason = sync_in_progress(context.instance) or optional_work_objection(
-                catalog.connection
+            objection = optional_work_objection(catalog.connection)
+            ending_soon = subscription_warning(
+                catalog.connection, catalog.settings, catalog.target, may_ask=objection is None
             )
-            account = known_account(catalog.connection)
-        asked, told = _asked(context.cursor), _told(context.cursor)
-        told = _notify(catalog.settings, told, synced_at, account[0] if account else None)
+        reason = objection or sync_in_progress(context.instance)
+        # The connection is closed: the receiver may be slow.
+        told = notify_attention(
+            catalog.settings,
+            _told(context.cursor),
+            last_synced_at=synced_at,
+            subscription=ending_soon,
+        )
+        asked = _asked(context.cursor)
         context.update_cursor(_cursor(asked, told))
         if reason is not None:
             return dg.SkipReason(reason)
@@ -179,14 +186,6 @@ def _run_request(request: Request, attempt: int) -> dg.RunRequest:
         partition_key=str(request.season),
         tags={REQUEST_TAG: str(request.id), ATTEMPT_TAG: str(attempt)},
     )
-
-
-def _notify(
-    settings: Settings, told: Told, synced_at: datetime | None, account: Account | None
-) -> Told:
-    """Tells whoever ODDINS_WEBHOOK_URL names; the connection is closed by then."""
-    ending_soon = warning(account, days=settings.subscription_warning_days) if account else None
-    return notify_attention(settings, told, last_synced_at=synced_at, subscription=ending_soon)
 
 
 def _cursor(asked: Asked, told: Told) -> str:
