@@ -71,6 +71,8 @@ def at(value: Any, path: tuple[Any, ...]) -> Any:
 def mutated(draw: st.DrawFn, start: Entries = BASE, *, most: int = 6) -> Entries:
     """A good answer after up to `most` changes."""
     entries = copy.deepcopy(start)
+    if draw(st.integers(0, 3)) == 0:
+        _rename_a_country(draw, entries)
     for _ in range(draw(st.integers(0, most))):
         paths = places(entries)
         if not paths:
@@ -80,6 +82,17 @@ def mutated(draw: st.DrawFn, start: Entries = BASE, *, most: int = 6) -> Entries
         path = draw(st.sampled_from([p for p in paths if len(p) == depth] or paths))
         _change(draw, at(entries, path[:-1]), path[-1], entries)
     return entries
+
+
+def _rename_a_country(draw: st.DrawFn, entries: Entries) -> None:
+    """One name becomes another in every entry, mostly with the code kept."""
+    old = draw(st.sampled_from(entries))["country"]["name"]
+    new: dict[str, Any] = {"name": draw(st.sampled_from(("Renamed", "England", "Another")))}
+    if draw(st.integers(0, 2)) == 0:
+        new["code"] = draw(st.sampled_from(("XX", "UA", None)))
+    for entry in entries:
+        if entry["country"]["name"] == old:
+            entry["country"].update(new)
 
 
 def _change(draw: st.DrawFn, parent: Any, key: Any, entries: Entries) -> None:

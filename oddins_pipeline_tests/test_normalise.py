@@ -75,7 +75,7 @@ def test_what_may_be_missing_is_unknown(missing: str) -> None:
 
 def test_names_are_composed_stripped_and_without_control_characters() -> None:
     raw = entry()
-    raw["league"]["name"] = " Cafe\u0301\x07 Liga\n"
+    raw["league"]["name"] = " Cafe\x07\u0301\x07 Liga\n"
     raw["league"]["logo"] = "https://media-3.api-sports.io/football/leagues/39.png"
     (row,) = normalise([raw]).leagues
     assert row.name == "Café Liga"
