@@ -189,3 +189,16 @@ def test_damaged_bytes_give_the_models_catalog_or_leave_the_tables_untouched(
     model.apply(BASE)
     assert model.apply(json.loads(body.decode("utf-8-sig"))["response"])
     assert read_tables(line.connection) == model.tables()
+
+
+@pytest.mark.parametrize("spoilt", ["current", "year", "name", "id"])
+def test_what_is_quarantined_keeps_its_stored_rows_listed(line: Line, spoilt: str) -> None:
+    model, entries = Catalog(), copy.deepcopy(BASE)
+    assert line.sync(body_of(entries)) is None
+    assert model.apply(entries)
+    place = entries[0]["league"] if spoilt in {"name", "id"} else entries[0]["seasons"][0]
+    place[spoilt] = "spoilt" if spoilt != "name" else None
+    assert line.sync(body_of(entries), force=True) is None
+    assert model.apply(entries, force=True)
+    assert read_tables(line.connection) == model.tables()
+    assert not any(row["delisted"] for row in model.seasons.values())
