@@ -24,7 +24,7 @@ from oddins_pipeline.database import embedded
 
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 LOCATION = "/locations/oddins_pipeline.definitions"
-PATIENCE = 90.0
+PATIENCE = 120.0
 """Seconds for anything to appear: a run of the queue takes 15 s on an idle machine."""
 
 _FLAGS = (
