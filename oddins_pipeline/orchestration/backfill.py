@@ -4,7 +4,7 @@ An op job, because a job of unpartitioned assets shows no partitions on the page
 same assets' materializations, after the commit.
 """
 
-from dataclasses import asdict
+import time
 from typing import Any
 
 import dagster as dg
@@ -12,8 +12,10 @@ import dagster as dg
 from oddins_pipeline.database import backfills
 from oddins_pipeline.database.connection import database_errors
 from oddins_pipeline.database.permission import optional_work_objection
+from oddins_pipeline.database.publish import TABLES
 from oddins_pipeline.errors import NoSeasonError, OddinsError, PostponedError
 from oddins_pipeline.orchestration.failures import failure_of
+from oddins_pipeline.orchestration.io_manager import Fetched, PostgresIOManager, Slice
 from oddins_pipeline.orchestration.jobs import BACKFILL_JOB, LONGEST_RUN, REQUEST_TAG
 from oddins_pipeline.orchestration.runs import RAW
 from oddins_pipeline.orchestration.session import RunSession
@@ -37,15 +39,30 @@ def backfill_season(context: dg.OpExecutionContext) -> None:
         session = run.session
         session.query = Query(season=season)
         _begin(context, session)
-        archived, counts = session.sync(context.resources.api_football())
+        found = _fetch_and_publish(context, run)
     except OddinsError as error:
         raise failure_of(error) from None
-    payload = archived.payload
-    facts = {"payload_id": payload.id, "season": season, "unchanged": archived.unchanged}
-    _report(context, RAW, payload.sha256, {**facts, "leagues": payload.results})
-    for table, count in counts.items():
-        rows = {f"rows_{what}": number for what, number in asdict(count).items()}
-        _report(context, table, payload.sha256, {**facts, **rows})
+    assert run.archived is not None
+    tags = {"dagster/data_version": run.archived.payload.sha256}
+    for asset, metadata in found.items():
+        context.log_event(
+            dg.AssetMaterialization(asset, metadata={"season": season, **metadata}, tags=tags)
+        )
+
+
+def _fetch_and_publish(
+    context: dg.OpExecutionContext, run: RunSession
+) -> dict[str, dict[str, Any]]:
+    """What there is to say of each asset, all of it committed."""
+    client, started = context.resources.api_football(), time.monotonic()
+    answer = client.leagues(run.session.query.params)
+    writer = PostgresIOManager(run)
+    seconds = time.monotonic() - started
+    raw = writer.archive(Fetched(answer, None, client.base_url, seconds))
+    assert run.archived is not None
+    publication = run.session.judge(run.archived)
+    tables = {table: writer.publish(Slice(publication, table)) for table in TABLES}
+    return {RAW: raw, **tables}
 
 
 def _season_of(context: dg.OpExecutionContext) -> int:
@@ -66,13 +83,6 @@ def _begin(context: dg.OpExecutionContext, session: Session) -> None:
         objection = optional_work_objection(session.connection)
     if objection is not None:
         raise PostponedError(objection)
-
-
-def _report(
-    context: dg.OpExecutionContext, asset: str, sha256: str, metadata: dict[str, Any]
-) -> None:
-    tags = {"dagster/data_version": sha256}
-    context.log_event(dg.AssetMaterialization(asset, metadata=metadata, tags=tags))
 
 
 @dg.job(

@@ -55,13 +55,14 @@ class PostgresIOManager(dg.IOManager):
         """Commits, then describes what was committed."""
         try:
             if isinstance(obj, Fetched):
-                context.add_output_metadata(self._archive(obj))
+                context.add_output_metadata(self.archive(obj))
             else:
-                context.add_output_metadata(self._publish(obj))
+                context.add_output_metadata(self.publish(obj))
         except OddinsError as error:
             raise failure_of(error) from None
 
-    def _archive(self, fetched: Fetched) -> dict[str, Any]:
+    def archive(self, fetched: Fetched) -> dict[str, Any]:
+        """Archives what was fetched; returns the metadata of `raw_leagues`. Raises OddinsError."""
         run = self._run
         if fetched.answer is not None:
             run.archived = run.session.archive(fetched.answer, fetched.base_url)
@@ -92,7 +93,10 @@ class PostgresIOManager(dg.IOManager):
             "database": self._run.session.target.describe(settings),
         }
 
-    def _publish(self, part: Slice) -> dict[str, Any]:
+    def publish(self, part: Slice) -> dict[str, Any]:
+        """Publishes the whole batch when its first slice comes; returns the metadata of the slice's
+        table. Raises OddinsError.
+        """
         run = self._run
         if run.counts is None:
             started = time.monotonic()
