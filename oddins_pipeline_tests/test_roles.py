@@ -11,6 +11,9 @@ from psycopg import sql
 from oddins_pipeline.cli.db import READABLE
 from oddins_pipeline_tests.conftest import Service, at_database
 
+REFUSED = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState)
+"""The latter is a view's that nobody can write."""
+
 
 def as_role(url: str, role: str) -> str:
     return url.replace("postgres@", f"{quote(role)}@", 1)
@@ -61,7 +64,7 @@ def test_a_reader_reads_the_catalog_and_the_feed_and_nothing_else(service: Servi
         else:
             with pytest.raises(psycopg.errors.InsufficientPrivilege):
                 execute(reader, "SELECT * FROM {}.{} LIMIT 1", schema, name)
-        with pytest.raises(psycopg.errors.InsufficientPrivilege):
+        with pytest.raises(REFUSED):
             execute(reader, "DELETE FROM {}.{}", schema, name)
     with pytest.raises(psycopg.errors.InsufficientPrivilege):
         execute(reader, "CREATE TABLE public.mine (id int)")
