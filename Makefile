@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help sync soak test fuzz test-compose screenshots lint build lock audit clean
+.PHONY: help sync soak test fuzz test-compose screenshots lint build bench lock audit clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -41,6 +41,9 @@ screenshots: $(VENV)/.dev-stamp ## Make the documentation's pictures (needs chro
 build: $(VENV)/.dev-stamp ## Make a wheel in dist/
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist
 
+bench: $(VENV)/.bench-stamp ## Measure beside peers, about 20 minutes (ARGS=--quick: 2)
+	@$(BIN)/python -m benchmarks $(ARGS)
+
 lock: $(VENV)/.dev-stamp ## Pin the newest versions that fit pyproject.toml
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade --generate-hashes \
@@ -48,6 +51,9 @@ lock: $(VENV)/.dev-stamp ## Pin the newest versions that fit pyproject.toml
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade --generate-hashes \
 		--no-emit-index-url --no-annotate --no-header --extra dev pyproject.toml \
 		-o requirements/dev.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade --generate-hashes \
+		--no-emit-index-url --no-annotate --no-header --extra bench pyproject.toml \
+		-o requirements/bench.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade --generate-hashes \
 		--no-emit-index-url --no-annotate --no-header --extra k8s pyproject.toml \
 		-o requirements/k8s.txt
@@ -84,3 +90,7 @@ $(VENV)/.runtime-stamp: $(VENV)/.venv-stamp requirements/runtime.txt pyproject.t
 $(VENV)/.dev-stamp: $(VENV)/.venv-stamp requirements/dev.txt pyproject.toml
 	$(call install,requirements/dev.txt)
 	@touch $@ $(VENV)/.runtime-stamp
+
+$(VENV)/.bench-stamp: $(VENV)/.runtime-stamp requirements/bench.txt
+	$(call install,requirements/bench.txt)
+	@touch $@

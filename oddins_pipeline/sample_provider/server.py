@@ -10,6 +10,7 @@ import threading
 import time
 from collections.abc import Callable
 from dataclasses import replace
+from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from types import TracebackType
 from typing import Any, cast
@@ -214,6 +215,12 @@ def _filtered(entries: list[Entry], query: Query) -> list[Entry]:
     return found
 
 
+@lru_cache(maxsize=4)
+def packed(body: bytes) -> bytes:
+    """`body` by gzip, remembered: the provider's pause must not depend on the answer's size."""
+    return gzip.compress(body, 1)
+
+
 class _Server(ThreadingHTTPServer):
     daemon_threads = True
 
@@ -242,17 +249,17 @@ class _Handler(BaseHTTPRequestHandler):
 
     def _send(self, reply: Reply, provider: SampleProvider) -> None:
         body = reply.body
-        packed = "gzip" in self.headers.get("Accept-Encoding", "") and len(body) > 1_000
-        packed = packed and not (reply.cut or reply.drip or "Content-Encoding" in reply.headers)
-        if packed:
-            body = gzip.compress(body, 1)
+        gzipped = "gzip" in self.headers.get("Accept-Encoding", "") and len(body) > 1_000
+        gzipped = gzipped and not (reply.cut or reply.drip or "Content-Encoding" in reply.headers)
+        if gzipped:
+            body = packed(body)
         if reply.raw:
             self._raw(reply)
             return
         self.send_response(reply.status)
         for name, value in self._headers(reply, provider).items():
             self.send_header(name, value)
-        if packed:
+        if gzipped:
             self.send_header("Content-Encoding", "gzip")
         if not reply.endless:
             self.send_header("Content-Length", str(len(body)))

@@ -1,0 +1,104 @@
+"""`python -m benchmarks`: measures, prints a table, writes JSON, a plot and README's section."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import signal
+import sys
+import tempfile
+import time
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+import psycopg
+
+from benchmarks.plot import draw
+from benchmarks.report import machine, markdown, write_into
+from benchmarks.rounds import PROJECT, WAYS, Bench, Measurement
+from benchmarks.server import default_major, running
+from benchmarks.summary import Summary
+
+REPEATS = {1.0: 7, 10.0: 3, 100.0: 2}
+"""Rounds by scale; other scales get three."""
+
+
+@click.command()
+@click.option("--quick", is_flag=True, help="Today's size only, two rounds; README stays as it is.")
+@click.option("--scale", "scales", type=float, multiple=True, help="1, 10 and 100 by default.")
+@click.option("--repeats", type=click.IntRange(1), help="Rounds of every size.")
+@click.option("--way", "ways", type=click.Choice([way.name for way in WAYS]), multiple=True)
+@click.option("--postgres", type=click.Choice(["15", "18"]), help="15 is Debian's, 18 the wheel's.")
+@click.option(
+    "--json",
+    "results",
+    type=click.Path(path_type=Path, dir_okay=False),
+    default=PROJECT / "benchmarks" / "results" / "latest.json",
+    help="Where the measurements go.",
+)
+@click.option("--readme/--no-readme", default=None, help="Write README's section and the plot.")
+def main(
+    *,
+    quick: bool,
+    scales: tuple[float, ...],
+    repeats: int | None,
+    ways: tuple[str, ...],
+    postgres: str | None,
+    results: Path,
+    readme: bool | None,
+) -> None:
+    """Measures the sync beside its peers on a server of its own."""
+    # A terminated benchmark stops its server too.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
+    started = time.monotonic()
+    sizes: dict[float, int] = {}
+    found: list[Measurement] = []
+    names = set(ways) or {way.name for way in WAYS}
+    folder = Path(tempfile.mkdtemp(prefix="oddins-bench-"))
+
+    def say(message: str) -> None:
+        click.echo(f"[{time.monotonic() - started:6.1f} s] {message}", err=True)
+
+    try:
+        with running(int(postgres or default_major())) as template:
+            server = _version(template)
+            bench = Bench(template, folder, say)
+            for scale in scales or ((1.0,) if quick else tuple(REPEATS)):
+                rounds = repeats or (2 if quick else REPEATS.get(scale, 3))
+                measured, sizes[scale] = bench.size(scale, rounds, names)
+                found += measured
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+    summary = Summary(found, sizes)
+    text = markdown(summary, server, quick)
+    click.echo(text)
+    results.parent.mkdir(parents=True, exist_ok=True)
+    results.write_text(
+        json.dumps(
+            {
+                "machine": machine(server),
+                "bytes": {f"{scale:g}": size for scale, size in sizes.items()},
+                "bars": [{**asdict(bar), "verdict": bar.verdict} for bar in summary.bars()],
+                "measurements": [asdict(one) for one in found],
+            },
+            indent=1,
+        )
+        + "\n",
+        encoding="utf-8",
+    )
+    whole = not (quick or scales or ways)
+    if whole if readme is None else readme:
+        write_into(PROJECT / "README.md", text)
+        draw(summary, PROJECT / "docs" / "benchmark.svg")
+    say(f"done; {results.name} written")
+
+
+def _version(url: str) -> str:
+    with psycopg.connect(url) as connection:
+        row = connection.execute("SHOW server_version").fetchone()
+    assert row is not None
+    return str(row[0]).split()[0]
+
+
+main()

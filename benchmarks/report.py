@@ -1,0 +1,125 @@
+"""The summary as Markdown, and its place in README."""
+
+from __future__ import annotations
+
+import os
+import platform
+import re
+import sys
+from pathlib import Path
+
+from benchmarks.answers import STATES
+from benchmarks.rounds import CLI, EMPTY
+from benchmarks.server import OPTIONS
+from benchmarks.summary import UNCHANGED, Summary
+
+BEGIN, END = "<!-- bench: made by `make bench` -->", "<!-- bench: end -->"
+
+
+def machine(server: str) -> str:
+    """One sentence: processor, memory, versions."""
+    model = re.search(r"model name\s*: (.*)", _text("/proc/cpuinfo"))
+    memory = re.search(r"MemTotal:\s*(\d+) kB", _text("/proc/meminfo"))
+    parts = [
+        f"{os.cpu_count()} × {model[1] if model else platform.processor() or platform.machine()}",
+        f"{int(memory[1]) / 2**20:.0f} GB" if memory else "",
+        f"{platform.system()}, Python {sys.version.split()[0]}, PostgreSQL {server}",
+        ", ".join(f"{name}={value}" for name, value in OPTIONS.items() if "listen" not in name),
+    ]
+    return "; ".join(part for part in parts if part)
+
+
+def _text(path: str) -> str:
+    file = Path(path)
+    return file.read_text(encoding="utf-8") if file.exists() else ""
+
+
+def markdown(summary: Summary, server: str, quick: bool) -> str:  # noqa: FBT001
+    """Times, effects on the database, and the bars."""
+    parts = [f"Measured on {machine(server)}{' (quick run)' if quick else ''}. Medians."]
+    parts += [_times(summary, scale) for scale in sorted(summary.sizes)]
+    parts += [_effects(summary), _bars(summary)]
+    return "\n\n".join(parts)
+
+
+def _times(summary: Summary, scale: float) -> str:
+    size = summary.sizes[scale] / 1e6
+    title = (
+        f"An answer of {size:.1f} MB ({scale:g} × today's size): seconds from the request to the"
+        " commit (÷ floor); the whole process; memory beyond the interpreter ÷ the answer's bytes."
+    )
+    lines = [
+        title,
+        "",
+        f"| way | {' | '.join(STATES)} | process, unchanged | memory |",
+        "| --- | ---: | ---: | ---: | ---: | ---: |",
+    ]
+    for way in summary.ways():
+        times = [_time(summary, scale, state, way) for state in STATES]
+        whole = summary.wall(scale, UNCHANGED, way)
+        if whole is None:
+            if way not in {CLI, EMPTY}:
+                lines.append(f"| {way} | left out: too slow | | | | |")
+            continue
+        peak = summary.middle(
+            scale, STATES[0], way, lambda one: one.memory_kb if one.seconds is not None else None
+        )
+        memory = f"{peak * 1024 / summary.sizes[scale]:.1f} ×" if peak is not None else "–"
+        lines.append(f"| {way} | {' | '.join(times)} | {_short(whole)} | {memory} |")
+    return "\n".join(lines)
+
+
+def _time(summary: Summary, scale: float, state: str, way: str) -> str:
+    seconds = summary.seconds(scale, state, way)
+    if seconds is None:
+        return "–"
+    ratio = summary.ratio(seconds, summary.seconds(scale, state, "floor"))
+    return f"{_short(seconds)} ({ratio:.2f})" if ratio else _short(seconds)
+
+
+def _short(seconds: float) -> str:
+    return f"{seconds:.3f}" if seconds < 1 else f"{seconds:.1f}"
+
+
+def _effects(summary: Summary) -> str:
+    title = (
+        "What an unchanged answer of today's size does to the database (the four tables' rows;"
+        " WAL of the whole server):"
+    )
+    lines = [
+        title,
+        "",
+        "| way | rows rewritten | dead rows | identity values | WAL, KB |",
+        "| --- | ---: | ---: | ---: | ---: |",
+    ]
+    scale = min(summary.sizes)
+    for way in summary.ways():
+        figures = [
+            summary.middle(scale, UNCHANGED, way, value)
+            for value in (
+                lambda one: one.rewritten,
+                lambda one: one.dead,
+                lambda one: one.burnt,
+                lambda one: one.wal / 1024,
+            )
+        ]
+        if figures[0] is not None:
+            cells = " | ".join(f"{figure or 0:,.0f}" for figure in figures)
+            lines.append(f"| {way} | {cells} |")
+    return "\n".join(lines)
+
+
+def _bars(summary: Summary) -> str:
+    lines = ["| promise | measured | at most | |", "| --- | ---: | ---: | --- |"]
+    for bar in summary.bars():
+        measured = "–" if bar.measured is None else f"{bar.measured:.2f}{bar.unit}"
+        lines.append(f"| {bar.what} | {measured} | {bar.most:g}{bar.unit} | {bar.verdict} |")
+    return "\n".join(lines)
+
+
+def write_into(readme: Path, text: str) -> None:
+    """Puts `text` between README's markers."""
+    before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
+    after = rest.split(END)[1]
+    plot = "![time and memory against size](docs/benchmark.svg)"
+    readme.write_text(f"{before}{BEGIN}\n\n{text}\n\n{plot}\n\n{END}{after}", encoding="utf-8")

@@ -1,0 +1,63 @@
+"""A throw-away PostgreSQL server on loopback, used by nobody else."""
+
+from __future__ import annotations
+
+import pwd
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from oddins_pipeline.database import embedded_root as root
+from oddins_pipeline.database.upgrade import upgrade
+
+DEBIAN = Path("/usr/lib/postgresql/15/bin")
+OPTIONS = {
+    "listen_addresses": "127.0.0.1",
+    "shared_buffers": "512MB",
+    "max_wal_size": "8GB",
+    "checkpoint_timeout": "1h",
+    # It would write WAL and clear dead rows while they are counted; the benchmark analyses itself.
+    "autovacuum": "off",
+}
+
+
+def default_major() -> int:
+    """15 where Debian's is installed, else the wheel's 18."""
+    return 15 if DEBIAN.is_dir() else 18
+
+
+@contextmanager
+def running(major: int) -> Iterator[str]:
+    """The address of its database `template`, which has the catalog's schema."""
+    folder = Path(tempfile.mkdtemp(prefix="oddins-bench-"))
+    owner = None
+    if root.applies():
+        owner = "postgres" if major == 15 else root.user()
+        shutil.chown(folder, owner, pwd.getpwnam(owner).pw_gid)
+    programs = DEBIAN if major == 15 else root.binaries(owner)
+    port = _free_port()
+    given = " ".join(f"-c {name}={value}" for name, value in OPTIONS.items())
+    options = f"-p {port} -k {folder} {given}"
+
+    def run(program: str, *arguments: str) -> None:
+        root.run([programs / program, *arguments], folder, owner, timeout=120)
+
+    run("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
+    try:
+        run("pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
+        run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "template")
+        url = f"postgresql://postgres:trust@127.0.0.1:{port}/template"
+        upgrade(url)
+        yield url
+    finally:
+        run("pg_ctl", "-D", "data", "-m", "immediate", "stop")
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return int(probe.getsockname()[1])
