@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 
 from oddins_pipeline.catalog.rows import Batch
 from oddins_pipeline.errors import RefusedAnswerError
+
+_NONE: frozenset[int] = frozenset()
 
 StoredYears = dict[int, list[int]]
 """Provider league id → years of its listed seasons, for the listed leagues."""
@@ -47,14 +50,18 @@ def _check_quarantine(batch: Batch, most: float) -> None:
 
 def _check_shares(batch: Batch, listed: StoredYears, limits: Limits) -> None:
     leagues = {row.provider_league_id for row in batch.leagues} | batch.quarantined_leagues
-    seasons = {(row.provider_league_id, row.year) for row in batch.seasons}
-    seasons |= batch.quarantined_seasons
-    known_seasons = sum(len(years) for years in listed.values())
+    seasons: dict[int, set[int]] = defaultdict(set)
+    for row in batch.seasons:
+        seasons[row.provider_league_id].add(row.year)
+    for league, year in batch.quarantined_seasons:
+        seasons[league].add(year)
+    known_seasons = sum(map(len, listed.values()))
     present_leagues = sum(league in leagues for league in listed)
     present_seasons = sum(
-        league in batch.quarantined_leagues or (league, year) in seasons
+        len(years)
+        if league in batch.quarantined_leagues
+        else sum(map(seasons.get(league, _NONE).__contains__, years))
         for league, years in listed.items()
-        for year in years
     )
     if (
         present_leagues * 100 < limits.league_share * len(listed)

@@ -92,6 +92,11 @@ class Head:
 validate_head = TypeAdapter(Head).validator.validate_python
 validate_season = TypeAdapter(Season).validator.validate_python
 
+_KINDS = (Year, IsoDate | None, IsoDate | None, Flag, *[Flag] * 12)
+SeasonValues: Any = tuple.__class_getitem__(_KINDS)
+"""Year, start, end, current, the four flags of `fixtures`, the other eight."""
+validate_season_values = TypeAdapter(SeasonValues).validator.validate_python
+
 _ENTRY = frozenset({"league", "country", "seasons"})
 _KNOWN: dict[str, frozenset[str]] = {
     "league": frozenset(League.__slots__),

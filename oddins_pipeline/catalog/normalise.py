@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from datetime import date
-from functools import lru_cache
 from typing import Any
 
 from pydantic import ValidationError
@@ -12,13 +10,12 @@ from pydantic import ValidationError
 from oddins_pipeline.catalog.answer import Entry, canonical_json
 from oddins_pipeline.catalog.models import (
     Head,
-    Season,
     unknown_fields,
     unknown_season_fields,
     validate_head,
-    validate_season,
 )
 from oddins_pipeline.catalog.rows import Anomaly, Batch, CountryRow, LeagueRow, SeasonRow
+from oddins_pipeline.catalog.seasons import documented_season_row, season_row
 from oddins_pipeline.catalog.text import canonical_media_url, clean_name, clean_optional
 
 NORMALISER = 1
@@ -39,7 +36,7 @@ class _Normaliser:
     def __init__(self) -> None:
         self.leagues: dict[int, tuple[LeagueRow, CountryRow, Entry]] = {}
         self.countries: dict[str, set[CountryRow]] = defaultdict(set)
-        self.seasons: dict[tuple[int, int], tuple[SeasonRow, Entry]] = {}
+        self.seasons: dict[int, dict[int, tuple[SeasonRow, Entry]]] = defaultdict(dict)
         self.dropped: dict[tuple[int, int], list[SeasonRow]] = defaultdict(list)
         self.repeated: dict[int, int] = defaultdict(int)
         self.anomalies: list[Anomaly] = []
@@ -54,7 +51,7 @@ class _Normaliser:
         for entry in entries:
             self._entry(entry)
         for (league, year), rows in sorted(self.dropped.items()):
-            kept = self.seasons[league, year][0]
+            kept = self.seasons[league][year][0]
             detail = {
                 "league": league,
                 "year": year,
@@ -73,7 +70,11 @@ class _Normaliser:
         return Batch(
             countries=countries,
             leagues=[row for _, (row, *_) in sorted(self.leagues.items())],
-            seasons=[row for _, (row, _) in sorted(self.seasons.items())],
+            seasons=[
+                years[year][0]
+                for _, years in sorted(self.seasons.items())
+                for year in sorted(years)
+            ],
             anomalies=self.anomalies,
             quarantined_leagues=frozenset(self.quarantined_leagues),
             quarantined_seasons=frozenset(self.quarantined_seasons),
@@ -96,8 +97,7 @@ class _Normaliser:
             return
         self.unknown |= {_plain(path) for path in unknown_fields(entry)}
         self._keep_league(league, country, entry)
-        for season in seasons:
-            self._season(league.provider_league_id, season)
+        self._seasons(league.provider_league_id, seasons)
 
     def _keep_league(self, league: LeagueRow, country: CountryRow, entry: Entry) -> None:
         known = self.leagues.get(league.provider_league_id)
@@ -107,23 +107,35 @@ class _Normaliser:
                 return
         self.leagues[league.provider_league_id] = (league, country, entry)
 
-    def _season(self, league_id: int, raw: Entry) -> None:
+    def _seasons(self, league_id: int, seasons: list[Entry]) -> None:
+        known = self.seasons[league_id]
+        for raw in seasons:
+            row = documented_season_row(league_id, raw) or self._other_season(league_id, raw)
+            if row is None:
+                continue
+            if row.year in known:
+                self._duplicate(known, row, raw)
+            else:
+                known[row.year] = (row, raw)
+
+    def _other_season(self, league_id: int, raw: Entry) -> SeasonRow | None:
+        """The row of a season with missing, unknown or wrong fields; None when quarantined."""
         try:
-            row = _season_row(league_id, validate_season(raw))
+            row = season_row(league_id, raw)
         except ValueError as error:
             self._quarantine_season(league_id, raw, error)
-            return
+            return None
         self.unknown |= {_plain(path) for path in unknown_season_fields(raw)}
-        key = (league_id, row.year)
-        known = self.seasons.get(key)
-        if known is None:
-            self.seasons[key] = (row, raw)
-            return
-        winner, loser = (row, raw), known
-        if _rank(*known) >= _rank(row, raw):
-            winner, loser = known, (row, raw)
-        self.seasons[key] = winner
-        self.dropped[key].append(loser[0])
+        return row
+
+    def _duplicate(
+        self, known: dict[int, tuple[SeasonRow, Entry]], row: SeasonRow, raw: Entry
+    ) -> None:
+        winner, loser = (row, raw), known[row.year]
+        if _rank(*loser) >= _rank(row, raw):
+            winner, loser = loser, winner
+        known[row.year] = winner
+        self.dropped[row.provider_league_id, row.year].append(loser[0])
 
     def _quarantine_league(self, entry: Entry, seasons: Any, error: ValueError) -> None:
         league = entry.get("league") if isinstance(entry, dict) else None
@@ -174,55 +186,6 @@ def _league_row(head: Head, country_name: str) -> LeagueRow:
         clean_optional(league.type),
         canonical_media_url(league.logo),
     )
-
-
-_UNKNOWN_FIXTURES = (None, None, None, None, None)
-_UNKNOWN_REST = (None,) * 8
-
-
-def _season_row(league_id: int, season: Season) -> SeasonRow:
-    coverage = season.coverage
-    fixtures: tuple[bool | None, ...] = _UNKNOWN_FIXTURES
-    rest: tuple[bool | None, ...] = _UNKNOWN_REST
-    if coverage is not None:
-        rest = (
-            coverage.standings,
-            coverage.players,
-            coverage.top_scorers,
-            coverage.top_assists,
-            coverage.top_cards,
-            coverage.injuries,
-            coverage.predictions,
-            coverage.odds,
-        )
-        part = coverage.fixtures
-        if part is not None:
-            four = (part.events, part.lineups, part.statistics_fixtures, part.statistics_players)
-            fixtures = (_any_flag(four), *four)
-    return SeasonRow(
-        league_id,
-        season.year,
-        _real_date(season.start),
-        _real_date(season.end),
-        bool(season.current),
-        *fixtures,
-        *rest,
-    )
-
-
-def _any_flag(flags: tuple[bool | None, ...]) -> bool | None:
-    """True when any is, unknown when all are, else false."""
-    if True in flags:
-        return True
-    return False if False in flags else None
-
-
-@lru_cache(maxsize=8_192)
-def _real_date(text: str | None) -> str | None:
-    """`text` when it is a day of the calendar. Raises ValueError."""
-    if text is not None:
-        date.fromisoformat(text)
-    return text
 
 
 def _rank(row: SeasonRow, raw: Entry) -> tuple[str, str, bool, str]:
