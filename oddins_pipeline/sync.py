@@ -5,6 +5,7 @@ One session is one run: one connection that holds the lock and writes everything
 
 from __future__ import annotations
 
+import gc
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
@@ -267,10 +268,25 @@ def open_session(
             revision.ensure_current(connection, url=url, upgrade_itself=settings.app_env == "local")
         pool(settings, url)
         try:
-            yield Session(settings, target, url, connection, run_id)
+            with _collector_paused():
+                yield Session(settings, target, url, connection, run_id)
         finally:
             if not connection.closed and not connection.broken:
                 lock.release(connection)
+
+
+@contextmanager
+def _collector_paused() -> Iterator[None]:
+    """An answer becomes very many objects without a cycle among them: looking at all of them for
+    cycles, time and again, would take as long as parsing them.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
 
 
 def record_failure(

@@ -17,6 +17,8 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 # A machine that vanishes must not keep its lock for hours: the server notices within a minute.
 # An interrupted client must not keep it until its statement ends: the server looks each second.
+# Compiling a merge costs five times what running it does. The memory is the most that a join or
+# the staging tables may take before they go to disk; today's answer needs a tenth of it.
 _SESSION = """
 SELECT set_config('tcp_keepalives_idle', '20', false),
        set_config('tcp_keepalives_interval', '10', false),
@@ -24,6 +26,9 @@ SELECT set_config('tcp_keepalives_idle', '20', false),
        set_config('tcp_user_timeout', '50000', false),
        set_config('client_connection_check_interval', '1000', false),
        set_config('statement_timeout', %s, false),
+       set_config('jit', 'off', false),
+       set_config('work_mem', '64MB', false),
+       set_config('temp_buffers', '64MB', false),
        set_config('timezone', 'UTC', false),
        set_config('datestyle', 'ISO, YMD', false),
        set_config('search_path', 'public', false),

@@ -1,5 +1,5 @@
-"""One set-based statement per table: insert what is missing, update what differs, delist
-what is gone, and write the change feed, counting each.
+"""One set-based statement per table: insert what is missing, update what differs, and write the
+change feed, counting each; a second one delists what is gone, when anything is.
 
 Rows that are the same are left out by a join before anything is touched: no row version, no
 lock and no identity value is spent on them (ON CONFLICT would burn one each).
@@ -52,21 +52,40 @@ class Merge:
         object.__setattr__(self, "values", tuple(c for c in self.columns if c not in fixed))
 
 
-_UNSEEN = "'{id,created_at,updated_at,delisted_at}'::text[]"
+_VISIBLE = "to_jsonb(t) - '{id,created_at,updated_at,delisted_at}'::text[]"
 
 
-def merge(connection: Connection, step: Merge, *, delist: bool, feed_payload: int | None) -> Counts:
-    """Runs one merge; `feed_payload` is the payload that the feed names, None for no feed."""
-    row = connection.execute(
-        _statement(step, delist=delist and step.gone is not None, feed=feed_payload is not None),
-        {"payload": feed_payload} if feed_payload is not None else None,
-    ).fetchone()
+def merge(
+    connection: Connection, step: Merge, *, received: int, feed_payload: int | None
+) -> Counts:
+    """Merges the `received` staged rows; `feed_payload` is the payload that the feed names, None
+    for no feed.
+    """
+    statement = _statement(step, feed=feed_payload is not None)
+    inserted, updated = _numbers(connection, statement, feed_payload)
+    return Counts(received, inserted, updated, received - inserted - updated)
+
+
+def delist(connection: Connection, step: Merge, *, feed_payload: int | None) -> int:
+    """Delists the rows that are `gone`; returns how many."""
+    statement = _delisting(step, feed=feed_payload is not None)
+    return _numbers(connection, statement, feed_payload)[0]
+
+
+def listed(connection: Connection, step: Merge) -> int:
+    """Rows of the table that are not delisted."""
+    statement = f"SELECT count(*) FROM {step.table} WHERE delisted_at IS NULL"
+    return _numbers(connection, statement, None)[0]
+
+
+def _numbers(connection: Connection, statement: str, payload: int | None) -> list[int]:
+    bound = {"payload": payload} if payload is not None else None
+    row = connection.execute(statement, bound).fetchone()
     assert row is not None
-    received, inserted, updated, delisted = (int(str(value)) for value in row)
-    return Counts(received, inserted, updated, received - inserted - updated, delisted)
+    return [int(str(value)) for value in row]
 
 
-def _statement(step: Merge, *, delist: bool, feed: bool) -> str:
+def _statement(step: Merge, *, feed: bool) -> str:
     listed = step.gone is not None
     old = ", ".join(f"t.{c}" for c in step.values)
     new = ", ".join(f"s.{c}" for c in step.values)
@@ -74,13 +93,12 @@ def _statement(step: Merge, *, delist: bool, feed: bool) -> str:
     columns = ", ".join(step.columns)
     relisted = "t.delisted_at IS NOT NULL" if listed else "false"
     unlist = ", delisted_at = NULL" if listed else ""
-    before = f", to_jsonb(t) - {_UNSEEN} AS before_row" if feed else ""
-    after = f", to_jsonb(t) - {_UNSEEN} AS after_row" if feed else ""
+    before = f", {_VISIBLE} AS before_row" if feed else ""
+    after = f", {_VISIBLE} AS after_row" if feed else ""
     parts = [
-        f"source AS MATERIALIZED ({step.source})",
         f"""diff AS MATERIALIZED (
             SELECT s.*, t.{step.id_column} AS row_id, {relisted} AS relisted{before}
-            FROM source s LEFT JOIN {step.table} t ON {step.match}
+            FROM ({step.source}) s LEFT JOIN {step.table} t ON {step.match}
             WHERE t.{step.id_column} IS NULL OR {relisted} OR ({old}) IS DISTINCT FROM ({new}))""",
         f"""inserted AS (
             INSERT INTO {step.table} AS t ({columns})
@@ -92,48 +110,51 @@ def _statement(step: Merge, *, delist: bool, feed: bool) -> str:
             RETURNING t.{step.id_column} AS row_id, d.relisted
                 {", d.before_row" if feed else ""}{after})""",
     ]
-    if delist:
-        parts.append(
-            f"""delisted AS (
+    if feed:
+        parts.append(_feed(step, _HAPPENED))
+    return (
+        f"WITH {', '.join(parts)}"
+        " SELECT (SELECT count(*) FROM inserted), (SELECT count(*) FROM updated)"
+    )
+
+
+def _delisting(step: Merge, *, feed: bool) -> str:
+    parts = [
+        f"""delisted AS (
             UPDATE {step.table} t SET delisted_at = now(), updated_at = now()
             WHERE t.delisted_at IS NULL AND {step.gone}
-            RETURNING t.{step.id_column} AS row_id{after})"""
-        )
+            RETURNING t.{step.id_column} AS row_id{f", {_VISIBLE} AS r" if feed else ""})"""
+    ]
     if feed:
-        parts.append(_feed(step, delist=delist))
-    gone = "(SELECT count(*) FROM delisted)" if delist else "0"
-    return (
-        f"WITH {', '.join(parts)} SELECT (SELECT count(*) FROM source),"
-        f" (SELECT count(*) FROM inserted), (SELECT count(*) FROM updated), {gone}"
-    )
+        parts.append(_feed(step, _GONE))
+    return f"WITH {', '.join(parts)} SELECT count(*) FROM delisted"
 
 
-def _feed(step: Merge, *, delist: bool) -> str:
-    """`changed` holds only what differs; `added` and `relisted` the whole row after,
-    `delisted` the whole row before.
-    """
-    gone = (
-        "UNION ALL SELECT 4, row_id, 'delisted', after_row, after_row, NULL FROM delisted"
-        if delist
-        else ""
-    )
+_HAPPENED = """
+    SELECT 1 AS rank, row_id, 'added' AS change, after_row AS r,
+           NULL::jsonb AS before, after_row AS after FROM inserted
+    UNION ALL
+    SELECT 2, row_id, 'relisted', after_row, NULL, after_row FROM updated WHERE relisted
+    UNION ALL
+    SELECT 3, row_id, 'changed', after_row,
+           (SELECT jsonb_object_agg(o.key, o.value) FROM jsonb_each(before_row) o
+            WHERE o.value IS DISTINCT FROM after_row -> o.key),
+           (SELECT jsonb_object_agg(n.key, n.value) FROM jsonb_each(after_row) n
+            WHERE n.value IS DISTINCT FROM before_row -> n.key)
+    FROM updated WHERE NOT relisted"""
+"""`changed` holds only what differs; `added` and `relisted` the whole row after."""
+
+_GONE = (
+    "SELECT 1 AS rank, row_id, 'delisted' AS change, r, r AS before, NULL::jsonb AS after"
+    " FROM delisted"
+)
+"""The whole row before."""
+
+
+def _feed(step: Merge, happened: str) -> str:
     return f"""feed AS (
         INSERT INTO catalog_changes
             (payload_id, entity, row_id, natural_key, change, before, after)
         SELECT %(payload)s, '{step.table}', row_id, {step.natural_key}, change, before, after
-        FROM (
-            SELECT 1 AS rank, row_id, 'added' AS change, after_row AS r,
-                   NULL::jsonb AS before, after_row AS after FROM inserted
-            UNION ALL
-            SELECT 2, row_id, 'relisted', after_row, NULL, after_row FROM updated WHERE relisted
-            UNION ALL
-            SELECT 3, row_id, 'changed', after_row,
-                   (SELECT jsonb_object_agg(o.key, o.value) FROM jsonb_each(before_row) o
-                    WHERE o.value IS DISTINCT FROM after_row -> o.key),
-                   (SELECT jsonb_object_agg(n.key, n.value) FROM jsonb_each(after_row) n
-                    WHERE n.value IS DISTINCT FROM before_row -> n.key)
-            FROM updated WHERE NOT relisted
-            {gone}
-        ) AS happened
-        ORDER BY rank, row_id
-        RETURNING 1)"""
+        FROM ({happened}) AS happened
+        ORDER BY rank, row_id)"""

@@ -8,13 +8,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
-
-from sqlalchemy import Engine, create_engine
-from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+from typing import TYPE_CHECKING
 
 from oddins_pipeline.database.connection import Connection, connect, database_errors
 from oddins_pipeline.errors import DatabaseError
 from oddins_pipeline.settings import Settings
+
+if TYPE_CHECKING:
+    from sqlalchemy import Engine
 
 logger = logging.getLogger(__name__)
 
@@ -27,6 +28,8 @@ def reading(settings: Settings, url: str) -> Iterator[Connection]:
 
     Raises DatabaseError, also when none is free within ODDINS_POOL_TIMEOUT.
     """
+    from sqlalchemy.exc import TimeoutError as PoolTimeoutError
+
     try:
         with database_errors():
             pooled = pool(settings, url).raw_connection()
@@ -44,21 +47,25 @@ def reading(settings: Settings, url: str) -> Iterator[Connection]:
         pooled.close()
 
 
+def reader(settings: Settings, url: str) -> Connection:
+    """A read-only connection without a pool, for a process that reads once."""
+    connection = connect(url, settings, purpose="read")
+    with database_errors():
+        connection.execute("SET default_transaction_read_only = on")
+    return connection
+
+
 def pool(settings: Settings, url: str) -> Engine:
     """The process's pool for `url`; no connection is opened before the first read."""
     known = _pools.get((settings, url))
     if known is not None:
         return known
-
-    def connected() -> Connection:
-        connection = connect(url, settings, purpose="read")
-        with database_errors():
-            connection.execute("SET default_transaction_read_only = on")
-        return connection
+    # Here and not above: what reads once, or meets a held lock, is done before this is imported.
+    from sqlalchemy import create_engine
 
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=connected,
+        creator=lambda: reader(settings, url),
         pool_size=settings.pool_size,
         max_overflow=settings.pool_overflow,
         pool_timeout=settings.pool_timeout,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 
 from oddins_pipeline.catalog.guard import StoredYears
 from oddins_pipeline.catalog.normalise import NORMALISER
@@ -11,7 +11,7 @@ from oddins_pipeline.catalog.rows import Batch
 from oddins_pipeline.catalog.slugs import candidate, give_slugs
 from oddins_pipeline.database import lock, staging
 from oddins_pipeline.database.connection import Connection
-from oddins_pipeline.database.merge import Counts, merge
+from oddins_pipeline.database.merge import Counts, delist, listed, merge
 
 TABLES = ("countries", "leagues", "seasons", "season_coverage")
 FULL = "leagues_seasons"
@@ -66,14 +66,17 @@ def publish(connection: Connection, payload: Payload, batch: Batch) -> TableCoun
     feed_payload = payload.id if feed else None
     renames = _renames(connection, batch) if payload.full else {}
     staging.stage(connection, batch, renames=renames, slugs=_new_slugs(connection, batch))
-    delist = payload.full and batch.delists
-    counts: TableCounts = {}
-    for step in (staging.COUNTRIES, staging.LEAGUES, staging.SEASONS, staging.SEASON_COVERAGE):
-        # A country goes when its last league has gone, so it is delisted after the leagues.
-        delist_here = delist and step is not staging.COUNTRIES
-        counts[step.table] = merge(connection, step, delist=delist_here, feed_payload=feed_payload)
-    if delist:
-        counts["countries"] = _delist_countries(connection, counts["countries"], feed_payload)
+    counts = {
+        step.table: merge(connection, step, received=len(rows), feed_payload=feed_payload)
+        for step, rows in (
+            (staging.COUNTRIES, batch.countries),
+            (staging.LEAGUES, batch.leagues),
+            (staging.SEASONS, batch.seasons),
+            (staging.SEASON_COVERAGE, batch.seasons),
+        )
+    }
+    if payload.full and batch.delists:
+        _delist(connection, counts, feed_payload)
     if payload.full and not feed:
         _begin_feed(connection, payload.id)
     record_anomalies(connection, payload.id, batch)
@@ -129,27 +132,41 @@ def _renames(connection: Connection, batch: Batch) -> dict[str, str]:
 
 
 def _new_slugs(connection: Connection, batch: Batch) -> dict[int, str]:
-    rows = connection.execute("SELECT provider_league_id, slug FROM leagues").fetchall()
-    stored = {number: str(slug) for number, slug in rows}
-    new = [(row, candidate(row)) for row in batch.leagues if row.provider_league_id not in stored]
-    return give_slugs(new, set(stored.values())) if new else {}
+    rows = connection.execute("SELECT provider_league_id FROM leagues").fetchall()
+    known = {number for (number,) in rows}
+    new = [(row, candidate(row)) for row in batch.leagues if row.provider_league_id not in known]
+    if not new:
+        return {}
+    taken = connection.execute("SELECT slug FROM leagues").fetchall()
+    return give_slugs(new, {str(slug) for (slug,) in taken})
 
 
-def _delist_countries(connection: Connection, counts: Counts, payload_id: int | None) -> Counts:
-    row = connection.execute(staging.DELIST_COUNTRIES, {"payload": payload_id}).fetchone()
-    gone = int(str(row[0])) if row else 0
-    return Counts(**{**asdict(counts), "delisted": gone})
+def _delist(connection: Connection, counts: TableCounts, feed_payload: int | None) -> None:
+    """Delists what the answer no longer has, and adds that to `counts`.
+
+    Every staged row is listed by now: only when more are listed can one of them be gone, and
+    counting is cheaper than looking for it. A country goes when its last league has gone.
+    """
+    for step in (staging.LEAGUES, staging.SEASONS, staging.COUNTRIES):
+        count = counts[step.table]
+        if step is staging.COUNTRIES or listed(connection, step) > count.received:
+            gone = delist(connection, step, feed_payload=feed_payload)
+            counts[step.table] = replace(count, delisted=gone)
 
 
 def record_anomalies(connection: Connection, payload_id: int, batch: Batch) -> None:
     """Keeps what was odd in the answer, in place of what an earlier judgement kept."""
     connection.execute("DELETE FROM payload_anomalies WHERE payload_id = %s", (payload_id,))
-    if batch.anomalies:
-        with connection.cursor() as cursor:
-            cursor.executemany(
-                "INSERT INTO payload_anomalies (payload_id, kind, detail) VALUES (%s, %s, %s)",
-                [(payload_id, a.kind, json.dumps(a.detail)) for a in batch.anomalies],
-            )
+    connection.execute(
+        "INSERT INTO payload_anomalies (payload_id, kind, detail)"
+        " SELECT %s, kind, detail::jsonb FROM unnest(%s::text[], %s::text[])"
+        " WITH ORDINALITY AS found (kind, detail, place) ORDER BY place",
+        (
+            payload_id,
+            [anomaly.kind for anomaly in batch.anomalies],
+            [json.dumps(anomaly.detail) for anomaly in batch.anomalies],
+        ),
+    )
 
 
 def _record_success(connection: Connection, payload: Payload, counts: TableCounts) -> None:
