@@ -11,13 +11,12 @@ import click
 from oddins_pipeline.cli.output import prepare, say, show_json, show_table
 from oddins_pipeline.database import revision
 from oddins_pipeline.database.connection import connect, database_errors
-from oddins_pipeline.database.pool import reading
+from oddins_pipeline.database.pool import reader
 from oddins_pipeline.database.report import Health, health, report
 from oddins_pipeline.database.requests import known_account
 from oddins_pipeline.errors import ProviderError, SchemaError
 from oddins_pipeline.provider.account import warning
 from oddins_pipeline.settings import Settings
-from oddins_pipeline.sync import ask_account
 from oddins_pipeline.target import Target, database_url
 
 ASKED_AGAIN_AFTER = timedelta(hours=6)
@@ -32,7 +31,7 @@ def command(*, as_json: bool, check: bool, sample: bool) -> None:
     settings, target = prepare(sample=sample, reads_only=True)
     say(f"database: {target.describe(settings)}")
     url = database_url(settings, target)
-    with reading(settings, url) as connection:
+    with reader(settings, url) as connection:
         if not revision.is_current(connection):
             raise SchemaError("the database has no catalog yet; run `oddins sync leagues`")
         found = report(connection)
@@ -53,6 +52,8 @@ def _subscription(settings: Settings, target: Target, url: str) -> dict[str, Any
     """
     if settings.api_key is None or target.sample:
         return None
+    from oddins_pipeline.sync import ask_account
+
     failure = None
     with connect(url, settings, purpose="status") as connection, database_errors():
         known = known_account(connection)

@@ -262,6 +262,7 @@ def _http_client(
     base_url: str, key: str, timeouts: Timeouts, transport: httpx.BaseTransport | None
 ) -> httpx.Client:
     """Raises UsageError, quoting nothing: a proxy's address may hold a password."""
+    local = is_loopback(urlsplit(base_url).hostname)
     try:
         return httpx.Client(
             base_url=base_url,
@@ -271,7 +272,9 @@ def _http_client(
             limits=httpx.Limits(max_keepalive_connections=0),
             follow_redirects=False,
             # A proxy must not see what is meant for this machine.
-            trust_env=not is_loopback(urlsplit(base_url).hostname),
+            trust_env=not local,
+            # Loading the authorities' certificates takes longer than parsing the answer.
+            verify=not (local and base_url.startswith("http:")),
             transport=transport,
         )
     except (ValueError, OSError, ImportError, httpx.InvalidURL):
@@ -307,8 +310,12 @@ def _repeats(body: bytes, key: str) -> bool:
     """
     if len(key) < SHORTEST_KEY:
         return False
+    if key.encode() in body:
+        return True
+    if b"\\" not in body:
+        return False
     plain = _ESCAPED.sub(lambda m: bytes.fromhex(m[1].decode()) if m[1] else m[2], body)
-    return key.encode() in body or key.encode() in plain
+    return key.encode() in plain
 
 
 def _source(response: Response) -> str:
