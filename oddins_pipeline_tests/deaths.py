@@ -91,7 +91,7 @@ class Victim:
 
     def end(self) -> str:
         """Waits for the process, and returns what it wrote to stderr."""
-        return self.process.communicate(timeout=60)[1]
+        return self.process.communicate(timeout=180)[1]
 
     def state(self) -> str:
         """How far the sync had come."""

@@ -98,31 +98,35 @@ def when(service: Service, query: str, act: str, *, seconds: float = 30) -> thre
 
 
 @pytest.mark.parametrize(
-    "query", ["INSERT INTO provider_requests%", "COPY staged_seasons%", "WITH source%"]
+    "query",
+    ["COMMIT%", "COPY staged_seasons%", "WITH diff%"],
+    ids=["fetching", "copying", "merging"],
 )
 def test_a_connection_that_is_cut_leaves_the_tables_as_they_were_and_is_told(
-    any_service: Service, tmp_path: Path, query: str
+    service: Service, tmp_path: Path, query: str
 ) -> None:
     entries = generate_leagues(1)
-    serve(any_service, entries)
-    assert any_service.sync().code == 0
+    serve(service, entries)
+    assert service.sync().code == 0
     shown = content_of(entries)
-    serve(any_service, other(entries, 1))
-    cut = when(any_service, query, "pg_terminate_backend(pid)")
-    victim = Victim(any_service, tmp_path)
+    serve(service, other(entries, 1))
+    service.provider.delay = 1
+    cut = when(service, query, "pg_terminate_backend(pid)")
+    victim = Victim(service, tmp_path)
     told = victim.end()
     assert cut.is_set()
     assert victim.process.returncode == 1
     assert "Traceback" not in told
     assert "the database failed or cannot be reached" in told
-    assert_survived(any_service, victim, [shown])
-    error = any_service.query(
+    assert_survived(service, victim, [shown])
+    error = service.query(
         "SELECT last_error_at > last_synced_at, last_error FROM provider_sync_state"
     )
     assert error[0][0]
     assert "the database failed" in error[0][1]
-    assert any_service.sync("--force").code == 0
-    assert content_now(any_service) == content_of(other(entries, 1))
+    service.provider.delay = 0
+    assert service.sync("--force").code == 0
+    assert content_now(service) == content_of(other(entries, 1))
 
 
 def test_a_sync_that_waits_for_a_table_gives_up_in_time(service: Service) -> None:

@@ -29,7 +29,7 @@ def server() -> Iterator[Postgres15]:
         yield running
 
 
-@pytest.mark.parametrize("query", ["INSERT INTO provider_requests%", "WITH source%"])
+@pytest.mark.parametrize("query", ["COMMIT%", "WITH diff%"], ids=["fetching", "merging"])
 def test_a_restart_of_the_server_costs_one_sync_and_nothing_else(
     oddins: Oddins, server: Postgres15, provider: SampleProvider, tmp_path: Path, query: str
 ) -> None:
@@ -54,6 +54,7 @@ def test_a_restart_of_the_server_costs_one_sync_and_nothing_else(
     assert content_now(service) == content_of(other(entries, 1))
 
 
+@pytest.mark.soak
 def test_an_outage_is_one_sentence_and_the_sync_after_it_ends_the_run(
     oddins: Oddins, server: Postgres15, provider: SampleProvider, tmp_path: Path
 ) -> None:
