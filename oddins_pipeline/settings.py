@@ -41,6 +41,8 @@ class Settings(BaseSettings):
         frozen=True,
         hide_input_in_errors=True,
         populate_by_name=True,
+        # By name the source would read variables, too: `home` from HOME, `attempts` from ATTEMPTS.
+        env_prefix="ODDINS_BY_NAME_",
     )
 
     app_env: Literal["local", "staging", "production"] = Field(

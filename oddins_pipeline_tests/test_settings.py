@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from oddins_pipeline.errors import UsageError
-from oddins_pipeline.settings import load_settings
+from oddins_pipeline.settings import Settings, load_settings
 from oddins_pipeline.target import choose_target
 
 SECRET = "s3cr3t'pass%w\u00f6rd"  # noqa: S105
@@ -67,6 +67,15 @@ def test_a_dotenv_file_is_read_and_the_environment_wins(
     settings = load_settings()
     assert settings.stale_after_hours == 12
     assert settings.lock_wait == 5
+
+
+def test_variables_that_are_not_ours_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("ODDINS_HOME")
+    for name in Settings.model_fields:
+        monkeypatch.setenv(name.upper(), "7")
+    monkeypatch.delenv("DATABASE_URL")
+    monkeypatch.delenv("APP_ENV")
+    assert load_settings().model_fields_set == set()
 
 
 def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
