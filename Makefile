@@ -33,7 +33,7 @@ soak: $(VENV)/.dev-stamp ## Compress weeks of trouble into half an hour
 		$(BIN)/python -m pytest -n 2 -s -m "soak or not soak" --timeout 7200 \
 		oddins_pipeline_tests/test_soak.py oddins_pipeline_tests/test_deaths.py \
 		oddins_pipeline_tests/test_service_deaths.py oddins_pipeline_tests/test_machines.py \
-		oddins_pipeline_tests/test_server_deaths.py \
+		oddins_pipeline_tests/test_server_deaths.py oddins_pipeline_tests/test_free_account.py \
 		$(ARGS)
 
 screenshots: $(VENV)/.dev-stamp ## Make the documentation's pictures (needs chromium, chromium-driver)

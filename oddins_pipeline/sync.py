@@ -271,8 +271,7 @@ def open_session(
             with _collector_paused():
                 yield Session(settings, target, url, connection, run_id)
         finally:
-            if not connection.closed and not connection.broken:
-                lock.release(connection)
+            lock.release(connection)
 
 
 @contextmanager

@@ -19,8 +19,30 @@ from oddins_pipeline.errors import UsageError
     show_default=True,
     help="What /status tells.",
 )
+@click.option(
+    "--day-limit",
+    type=click.IntRange(1),
+    default=7500,
+    show_default=True,
+    help="Requests a day; a free account has 100.",
+)
+@click.option(
+    "--minute-limit",
+    type=click.IntRange(1),
+    default=300,
+    show_default=True,
+    help="Requests a minute; a free account has 10.",
+)
 def command(
-    *, host: str, port: int, scale: float, seed: int, fault: str, subscription_ends: str
+    *,
+    host: str,
+    port: int,
+    scale: float,
+    seed: int,
+    fault: str,
+    subscription_ends: str,
+    day_limit: int,
+    minute_limit: int,
 ) -> None:
     """Serve generated answers until interrupted; a line for each request.
 
@@ -36,6 +58,8 @@ def command(
             seed=seed,
             fault=fault,
             subscription_ends=subscription_ends,
+            day_limit=day_limit,
+            minute_limit=minute_limit,
             announce=click.echo,
         )
     except ValueError as error:

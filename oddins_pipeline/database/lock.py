@@ -5,6 +5,10 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from contextlib import suppress
+
+import psycopg
+from psycopg.pq import TransactionStatus
 
 from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.errors import DatabaseError, LockHeldError
@@ -54,10 +58,15 @@ def acquire(connection: Connection, *, wait: float = 0, pause: float = 0.5) -> i
         time.sleep(min(pause, max(0.01, deadline - time.monotonic())))
 
 
-def release(connection: Connection) -> bool:
-    """Gives the lock back; False when it was not held (a pooler may have lost it)."""
-    row = connection.execute("SELECT pg_advisory_unlock(%s)", (lock_id(),)).fetchone()
-    return bool(row and row[0])
+def release(connection: Connection) -> None:
+    """Gives the lock back. A connection that was interrupted in a statement can only be closed,
+    which does so too, as soon as the server notices.
+    """
+    if connection.info.transaction_status is not TransactionStatus.IDLE:
+        connection.close()
+        return
+    with suppress(psycopg.Error):  # lost just now, and the lock with it
+        connection.execute("SELECT pg_advisory_unlock(%s)", (lock_id(),))
 
 
 def check_held(connection: Connection) -> None:

@@ -159,6 +159,9 @@ FAULTS: dict[str, Fault] = {
     "unknown-field": _spoilt(lambda body: body.replace(b'"year":', b'"novelty":[],"year":', 1)),
 }
 
+REJECTED = frozenset({"no-key", "bad-key", "ip", "domain"})
+"""Faults of the key and its address: /status, which uses none of them up, meets them too."""
+
 
 def parse(script: str) -> list[tuple[str, str]]:
     """`rate-limit:2,429@3,429:2@3,ok` as (name, argument) pairs, one a request.

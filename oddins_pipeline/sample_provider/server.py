@@ -12,13 +12,21 @@ from collections.abc import Callable
 from dataclasses import replace
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from itertools import takewhile
 from types import TracebackType
 from typing import Any, cast
 from urllib.parse import parse_qsl, urlencode, urlsplit
 
 from typing_extensions import Self
 
-from oddins_pipeline.sample_provider.faults import FAULTS, Reply, envelope, errors, parse
+from oddins_pipeline.sample_provider.faults import (
+    FAULTS,
+    REJECTED,
+    Reply,
+    envelope,
+    errors,
+    parse,
+)
 from oddins_pipeline.sample_provider.generator import Entry, generate_leagues
 
 Query = dict[str, str]
@@ -29,7 +37,8 @@ class SampleProvider:
 
     `answers` (bodies) replace the generated one, in turn, the last one staying; `delay` is in
     seconds before each answer; `requests` lists (monotonic time, path, query) as they come;
-    `announce` is told of each in a line. `subscription_ends` is an ISO moment.
+    `announce` is told of each in a line. `subscription_ends` is an ISO moment. The account's
+    limits are real: what oversteps them is answered with the provider's error.
     """
 
     def __init__(
@@ -89,14 +98,29 @@ class SampleProvider:
             fault = "" if key else "no-key"
             argument = ""
             if key and path == "/leagues":
-                self.day_remaining = max(0, self.day_remaining - 1)
                 fault, argument = self._script.pop(0) if self._script else ("", "")
+                fault = self._overstepped() or fault
+                self.day_remaining = max(0, self.day_remaining - 1)
+            elif key and self._script and self._script[0][0] in REJECTED:
+                fault = self._script[0][0]
             if fault == "ok":
                 fault = ""
             reply = FAULTS[fault](self.entries, argument) if fault else self._good(path, query)
         what = f"{path}?{urlencode(query)}" if query else path
         self.announce(f"{time.strftime('%H:%M:%S')} GET {what}: {fault or 'ok'} ({reply.status})")
         return replace(reply, body=_with_key(reply.body, key or "")) if reply.echo else reply
+
+    def _overstepped(self) -> str:
+        """The fault that answers a request beyond the account's limits."""
+        if self.day_remaining == 0:
+            return "lapsed" if self._lapsed else "quota"
+        return "rate-limit" if self.minute_remaining() < 0 else ""
+
+    def minute_remaining(self) -> int:
+        """Below zero: that many too many."""
+        since = time.monotonic() - 60
+        lately = takewhile(lambda request: request[0] > since, reversed(self.requests))
+        return self.minute_limit - sum(path == "/leagues" for _, path, _ in lately)
 
     def _good(self, path: str, query: Query) -> Reply:
         if path == "/status":
@@ -152,6 +176,8 @@ def serve(
     seed: int,
     fault: str,
     subscription_ends: str,
+    day_limit: int,
+    minute_limit: int,
     announce: Callable[[str], Any],
 ) -> None:
     """Runs in the foreground until interrupted, and tells of each request.
@@ -165,6 +191,8 @@ def serve(
         port=port,
         host=host,
         subscription_ends=subscription_ends,
+        day_limit=day_limit,
+        minute_limit=minute_limit,
     )
     provider.announce = announce
     announce(
@@ -283,7 +311,7 @@ class _Handler(BaseHTTPRequestHandler):
             "x-ratelimit-requests-limit": str(provider.day_limit),
             "x-ratelimit-requests-remaining": str(provider.day_remaining),
             "X-RateLimit-Limit": str(provider.minute_limit),
-            "X-RateLimit-Remaining": str(provider.minute_limit - 1),
+            "X-RateLimit-Remaining": str(max(0, provider.minute_remaining())),
             **reply.headers,
         }
 
