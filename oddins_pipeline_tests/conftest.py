@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit, urlunsplit
 
+import dagster as dg
 import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
@@ -235,3 +236,12 @@ def service(oddins: Oddins, database: str, provider: SampleProvider) -> Service:
 def any_service(oddins: Oddins, any_database: str, provider: SampleProvider) -> Service:
     """A configured service on each PostgreSQL that is here."""
     return Service(oddins, any_database, provider)
+
+
+@pytest.fixture
+def instance(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
+    """An instance of this process, with the service's variables set."""
+    for name, value in service.environment().items():
+        monkeypatch.setenv(name, value)
+    with dg.DagsterInstance.ephemeral() as made:
+        yield made

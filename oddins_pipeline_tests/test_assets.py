@@ -7,7 +7,6 @@ import os
 import shutil
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -22,15 +21,6 @@ from oddins_pipeline_tests.conftest import KEY, Service
 from oddins_pipeline_tests.test_league_sync import serve
 
 PROJECT = Path(__file__).parent.parent
-
-
-@pytest.fixture
-def instance(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    """An instance of this process, with the service's variables set."""
-    for name, value in service.environment().items():
-        monkeypatch.setenv(name, value)
-    with dg.DagsterInstance.ephemeral() as made:
-        yield made
 
 
 def materialize(

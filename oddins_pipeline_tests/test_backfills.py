@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from datetime import datetime, timezone
 
 import dagster as dg
@@ -14,14 +13,6 @@ from oddins_pipeline.orchestration.decisions import Ending
 from oddins_pipeline.orchestration.failures import ending
 from oddins_pipeline.orchestration.jobs import BACKFILL_JOB
 from oddins_pipeline_tests.conftest import Service
-
-
-@pytest.fixture
-def instance(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
-    for name, value in service.environment().items():
-        monkeypatch.setenv(name, value)
-    with dg.DagsterInstance.ephemeral() as made:
-        yield made
 
 
 def backfill(

@@ -14,11 +14,9 @@ from oddins_pipeline.orchestration import checks
 from oddins_pipeline.sample_provider import generate_leagues
 from oddins_pipeline_tests.conftest import Service
 from oddins_pipeline_tests.core import Core, core_on
-from oddins_pipeline_tests.test_assets import instance, materialize
+from oddins_pipeline_tests.test_assets import materialize
 from oddins_pipeline_tests.test_delisting import ENTRIES, copied, league
 from oddins_pipeline_tests.test_league_sync import serve
-
-__all__ = ["instance"]
 
 DAY = timedelta(hours=26)
 NOW = datetime(2026, 4, 2, tzinfo=timezone.utc)

@@ -14,10 +14,8 @@ from oddins_pipeline.database.publish import TABLES
 from oddins_pipeline.definitions import build_definitions
 from oddins_pipeline.sample_provider import generate_leagues
 from oddins_pipeline_tests.conftest import Service
-from oddins_pipeline_tests.test_assets import instance, materialize
+from oddins_pipeline_tests.test_assets import materialize
 from oddins_pipeline_tests.test_league_sync import serve
-
-__all__ = ["instance"]
 
 EXAMPLE = Path(__file__).parent.parent / "docs" / "examples" / "current_seasons.py"
 

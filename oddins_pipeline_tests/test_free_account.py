@@ -18,7 +18,7 @@ import psycopg
 import pytest
 
 from oddins_pipeline.sample_provider import generate_leagues
-from oddins_pipeline.seasons import FIRST_SEASON, last_season
+from oddins_pipeline.season_range import FIRST_SEASON, last_season
 from oddins_pipeline_tests.conftest import Service
 from oddins_pipeline_tests.daemon import wait_for
 from oddins_pipeline_tests.deaths import Victim, content_now, content_of, wait_until_free

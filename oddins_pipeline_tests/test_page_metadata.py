@@ -16,10 +16,8 @@ from oddins_pipeline.orchestration.telling import escaped
 from oddins_pipeline.sample_provider import generate_leagues
 from oddins_pipeline.settings import Settings
 from oddins_pipeline_tests.conftest import KEY, Service
-from oddins_pipeline_tests.test_assets import instance, materialize
+from oddins_pipeline_tests.test_assets import materialize
 from oddins_pipeline_tests.test_league_sync import serve
-
-__all__ = ["instance"]
 
 PLOTTED = ("received", "inserted", "updated", "unchanged", "delisted")
 

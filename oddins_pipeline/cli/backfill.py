@@ -12,7 +12,7 @@ from oddins_pipeline.database.connection import connect, database_errors
 from oddins_pipeline.database.daemon import daemon_state
 from oddins_pipeline.database.permission import optional_work_objection
 from oddins_pipeline.database.requests import last_quota
-from oddins_pipeline.seasons import FIRST_SEASON, is_season, last_season
+from oddins_pipeline.season_range import FIRST_SEASON, is_season, last_season
 from oddins_pipeline.target import database_url
 
 

@@ -13,9 +13,10 @@ import click
 from oddins_pipeline.cli.output import prepare, say, show_json, show_table
 from oddins_pipeline.errors import LockHeldError, OddinsError, UsageError
 from oddins_pipeline.home import named_home
+from oddins_pipeline.last_error import record_failure
 from oddins_pipeline.logs import set_run
 from oddins_pipeline.settings import Settings
-from oddins_pipeline.sync import Query, Session, open_session, record_failure
+from oddins_pipeline.sync import Query, Session, open_session
 from oddins_pipeline.target import Target
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from oddins_pipeline.orchestration.io_manager import Fetched, PostgresIOManager,
 from oddins_pipeline.orchestration.jobs import BACKFILL_JOB, LONGEST_RUN, REQUEST_TAG
 from oddins_pipeline.orchestration.runs import RAW
 from oddins_pipeline.orchestration.session import RunSession
-from oddins_pipeline.seasons import FIRST_SEASON, YEARS_AHEAD
+from oddins_pipeline.season_range import FIRST_SEASON, YEARS_AHEAD
 from oddins_pipeline.sync import Query, Session
 
 seasons = dg.TimeWindowPartitionsDefinition(

@@ -9,13 +9,14 @@ import dagster as dg
 
 from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.database.publish import FULL, PARTIAL, TABLES
+from oddins_pipeline.last_error import note_failure
 from oddins_pipeline.logs import one_line
 from oddins_pipeline.notify import notify_failure
 from oddins_pipeline.orchestration.decisions import FREE, is_dead
 from oddins_pipeline.orchestration.failures import DIED, ending
 from oddins_pipeline.orchestration.jobs import ASSET_JOB, BACKFILL_JOB, COMMAND_TAG, SYNC_JOB
 from oddins_pipeline.settings import Settings
-from oddins_pipeline.sync import APPLICATION, Query, note_failure
+from oddins_pipeline.sync import APPLICATION, Query
 from oddins_pipeline.target import Target
 
 RAW = "raw_leagues"

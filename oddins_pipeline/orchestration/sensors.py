@@ -31,7 +31,7 @@ from oddins_pipeline.orchestration.runs import (
     record_run_failure,
     sync_in_progress,
 )
-from oddins_pipeline.seasons import FIRST_SEASON, is_season, last_season
+from oddins_pipeline.season_range import FIRST_SEASON, is_season, last_season
 from oddins_pipeline.settings import Settings, load_settings
 from oddins_pipeline.target import Target, choose_target, database_url
 

@@ -13,13 +13,14 @@ from typing import Any
 import dagster as dg
 
 from oddins_pipeline.errors import OddinsError
+from oddins_pipeline.last_error import record_failure
 from oddins_pipeline.logs import hide, set_run
 from oddins_pipeline.orchestration.decisions import FREE
 from oddins_pipeline.orchestration.failures import failure_of, step_failure
 from oddins_pipeline.orchestration.runs import end_dead_runs
 from oddins_pipeline.provider.client import Answer, ApiFootball
 from oddins_pipeline.settings import load_settings
-from oddins_pipeline.sync import Archived, Publication, Query, Session, open_session, record_failure
+from oddins_pipeline.sync import Archived, Publication, Query, Session, open_session
 from oddins_pipeline.target import choose_target
 
 logger = logging.getLogger(__name__)

@@ -127,7 +127,20 @@ class ApiFootball:
         """`GET /leagues`: the whole list, or the part that `params` name. One request when all
         goes well. Raises ProviderError.
         """
-        logger.info("fetching leagues", extra={"path": "/leagues", **params})
+        return self._answer("leagues", params)
+
+    def status(self) -> Account:
+        """`GET /status`, which costs no quota. Raises ProviderError.
+
+        The account's part is personal: it is dropped here.
+        """
+        account = self._get("/status", {}, lambda value, _: account_of(value), attempts=1)
+        self._log.note_account(account)
+        return account
+
+    def _answer(self, what: str, params: Params) -> Answer:
+        """A list of entries, whose path is its name, as the archive and the core take it."""
+        logger.info(f"fetching {what}", extra={"path": f"/{what}", **params})
 
         def read(value: Any, response: Response) -> Answer:
             logger.info("validating the response", extra={"bytes": len(response.body)})
@@ -145,21 +158,12 @@ class ApiFootball:
             return Answer(received, entries, _source(response), quota_of(response.headers))
 
         try:
-            answer = self._get("/leagues", params, read)
+            answer = self._get(f"/{what}", params, read)
         except QuotaError as error:
             raise self._quota_or_subscription(error) from None
         count = answer.received.results
-        logger.info(f"received {count} leagues", extra={"leagues_received": count})
+        logger.info(f"received {count} {what}", extra={f"{what}_received": count})
         return answer
-
-    def status(self) -> Account:
-        """`GET /status`, which costs no quota. Raises ProviderError.
-
-        The account's part is personal: it is dropped here.
-        """
-        account = self._get("/status", {}, lambda value, _: account_of(value), attempts=1)
-        self._log.note_account(account)
-        return account
 
     def _quota_or_subscription(self, error: QuotaError) -> ProviderError:
         """`errors.requests` may also mean a lapsed subscription: /status, free, tells which."""
