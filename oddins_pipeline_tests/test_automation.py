@@ -8,10 +8,12 @@ from collections.abc import Iterator
 from pathlib import Path
 
 import dagster as dg
+import psycopg
 import pytest
 
+from oddins_pipeline.database.lock import lock_id
 from oddins_pipeline.definitions import build_definitions
-from oddins_pipeline.orchestration.jobs import ATTEMPT_TAG, BACKFILL_JOB, REQUEST_TAG, SYNC_JOB
+from oddins_pipeline.orchestration.jobs import BACKFILL_JOB, DUE_TAG, REQUEST_TAG, SYNC_JOB
 from oddins_pipeline.orchestration.schedules import build_schedules
 from oddins_pipeline.orchestration.sensors import build_sensors
 from oddins_pipeline_tests.conftest import Service
@@ -168,7 +170,7 @@ def test_a_run_that_ended_without_publishing_puts_its_request_back(
     service.query("INSERT INTO backfill_requests (season) VALUES (2024) RETURNING id")
     (asked,) = tick(instance, "backfill_requests_sensor").run_requests or []
     run = add_run(instance, BACKFILL_JOB, Status.STARTED, **asked.tags)
-    assert set(asked.tags) >= {REQUEST_TAG, ATTEMPT_TAG}
+    assert set(asked.tags) >= {REQUEST_TAG, DUE_TAG}
     assert not tick(instance, "backfill_requests_sensor").run_requests
     instance.report_run_failed(run, "the worker crashed")
     assert not tick(instance, "backfill_requests_sensor").run_requests
@@ -176,6 +178,29 @@ def test_a_run_that_ended_without_publishing_puts_its_request_back(
         "SELECT status, attempts, error, next_attempt_at > now() FROM backfill_requests"
     )
     assert found == [("requested", 1, "the worker crashed", True)]
+
+
+def test_an_attempt_that_cost_nothing_is_followed_by_a_run_of_its_own(
+    instance: dg.DagsterInstance, service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Dagster skips a run key that it has seen: the request would be open for ever."""
+    monkeypatch.setenv("ODDINS_LOCK_WAIT", "0")
+    service.query("INSERT INTO backfill_requests (season) VALUES (2024) RETURNING id")
+    job, keys = build_definitions().resolve_job_def(BACKFILL_JOB), set()
+    with psycopg.connect(service.database) as other_sync:
+        other_sync.execute("SELECT pg_advisory_lock(%s)", (lock_id(),))
+        for number in (1, 2):
+            (asked,) = tick(instance, "backfill_requests_sensor").run_requests or []
+            keys.add(asked.run_key)
+            assert len(keys) == number
+            job.execute_in_process(
+                instance=instance, partition_key="2024", tags=asked.tags, raise_on_error=False
+            )
+            assert not tick(instance, "backfill_requests_sensor").run_requests
+            found = service.query("SELECT status, attempts, error FROM backfill_requests")
+            assert found[0][:2] == ("requested", 0)
+            assert "nothing was done" in found[0][2]
+            service.query("UPDATE backfill_requests SET next_attempt_at = now() RETURNING id")
 
 
 def test_nothing_optional_starts_after_a_final_failure(

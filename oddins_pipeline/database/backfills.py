@@ -61,14 +61,16 @@ def open_requests(connection: Connection) -> list[Request]:
         ).fetchall()
 
 
-def claim(connection: Connection, request: Request) -> int | None:
-    """Begins an attempt and returns its number; None when somebody else was first."""
-    row = connection.execute(
+def claim(connection: Connection, request: Request) -> bool:
+    """Begins an attempt; False when somebody else was first. `next_attempt_at` stays: it names
+    the attempt until that is settled.
+    """
+    claimed = connection.execute(
         "UPDATE backfill_requests SET status = 'running', attempts = attempts + 1, run_id = NULL"
-        " WHERE id = %s AND status = 'requested' AND attempts = %s RETURNING attempts",
-        (request.id, request.attempts),
-    ).fetchone()
-    return int(str(row[0])) if row else None
+        " WHERE id = %s AND status = 'requested' AND next_attempt_at = %s",
+        (request.id, request.next_attempt_at),
+    )
+    return claimed.rowcount == 1
 
 
 def settle(connection: Connection, request: Request, settled: Settled) -> None:
@@ -76,7 +78,7 @@ def settle(connection: Connection, request: Request, settled: Settled) -> None:
     connection.execute(
         "UPDATE backfill_requests SET status = %s, attempts = %s, error = %s,"
         " next_attempt_at = now() + make_interval(secs => %s)"
-        " WHERE id = %s AND status = %s AND attempts = %s",
+        " WHERE id = %s AND status = %s AND next_attempt_at = %s",
         (
             settled.status,
             settled.attempts,
@@ -84,7 +86,7 @@ def settle(connection: Connection, request: Request, settled: Settled) -> None:
             settled.pause_seconds,
             request.id,
             request.status,
-            request.attempts,
+            request.next_attempt_at,
         ),
     )
 

@@ -19,8 +19,8 @@ from oddins_pipeline.orchestration.attention import subscription_warning
 from oddins_pipeline.orchestration.decisions import Asked, catch_up, due, settle
 from oddins_pipeline.orchestration.failures import ending
 from oddins_pipeline.orchestration.jobs import (
-    ATTEMPT_TAG,
     BACKFILL_JOB,
+    DUE_TAG,
     REQUEST_TAG,
     SYNC_JOB,
     automation_is_on,
@@ -153,10 +153,9 @@ def _follow_up(instance: dg.DagsterInstance, catalog: Catalog) -> list[dg.RunReq
     for request in backfills.open_requests(catalog.connection):
         if request.status != "running":
             continue
-        tags = {REQUEST_TAG: str(request.id), ATTEMPT_TAG: str(request.attempts)}
-        run = next(iter(instance.get_runs(dg.RunsFilter(tags=tags), limit=1)), None)
+        run = next(iter(instance.get_runs(dg.RunsFilter(tags=_tags(request)), limit=1)), None)
         if run is None:
-            lost.append(_run_request(request, request.attempts))
+            lost.append(_run_request(request))
         elif run.is_finished:
             ended = ending(instance, run.run_id)
             settled = settle(request, ended, pause=catalog.settings.backfill_pause)
@@ -173,19 +172,23 @@ def _begin(catalog: Catalog) -> list[dg.RunRequest]:
             settled = Settled("failed", request.attempts, told)
             backfills.settle(catalog.connection, request, settled)
             continue
-        attempt = backfills.claim(catalog.connection, request)
-        if attempt is not None:
-            begun.append(_run_request(request, attempt))
+        if backfills.claim(catalog.connection, request):
+            begun.append(_run_request(request))
     return begun
 
 
-def _run_request(request: Request, attempt: int) -> dg.RunRequest:
+def _run_request(request: Request) -> dg.RunRequest:
     """The same key for the same attempt: asked for twice, it still becomes one run."""
+    tags = _tags(request)
     return dg.RunRequest(
-        run_key=f"backfill {request.id} {attempt}",
+        run_key=f"backfill {request.id} due {tags[DUE_TAG]}",
         partition_key=str(request.season),
-        tags={REQUEST_TAG: str(request.id), ATTEMPT_TAG: str(attempt)},
+        tags=tags,
     )
+
+
+def _tags(request: Request) -> dict[str, str]:
+    return {REQUEST_TAG: str(request.id), DUE_TAG: request.next_attempt_at.isoformat()}
 
 
 def _cursor(asked: Asked, told: Told) -> str:
