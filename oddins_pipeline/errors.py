@@ -6,6 +6,7 @@ OddinsError
 ├── DatabaseError             unreachable, wrong encoding, wrong revision, lost connection
 ├── NothingToPublishError     no answer in the archive that could be published
 ├── PostponedError            optional work that must not spend quota now
+├── InterruptedSyncError      Ctrl-C, SIGTERM or a cancelled run
 ├── NoSeasonError             a backfill that was started without a season
 ├── ProviderError             the provider did not give an answer
 │   ├── RejectedKeyError      no key, key rejected, address not allowed
@@ -51,6 +52,16 @@ class LockHeldError(OddinsError):
     outcome = "lock_held"
     exit_code = 75
     passing = True
+
+
+class InterruptedSyncError(OddinsError):
+    """Somebody ended the sync before it was done."""
+
+    outcome = "interrupted"
+    passing = True
+
+    def __init__(self) -> None:
+        super().__init__("the sync was interrupted (Ctrl-C, SIGTERM or a cancelled run)")
 
 
 class DatabaseError(OddinsError):

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import os
+import shutil
 import signal
 import threading
 import time
@@ -16,6 +17,7 @@ import pytest
 
 from oddins_pipeline.sample_provider import generate_leagues
 from oddins_pipeline_tests.conftest import Service
+from oddins_pipeline_tests.daemon import YAML
 from oddins_pipeline_tests.deaths import (
     COMMAND,
     MATERIALIZE,
@@ -31,6 +33,7 @@ from oddins_pipeline_tests.test_league_sync import serve
 KILLS = int(os.environ.get("ODDINS_KILLS", "4"))
 """Kills of each kind; `make soak` deals more."""
 
+UNPUBLISHED = {"before archive", "before commit", "in COPY"}
 Entries = list[dict[str, Any]]
 
 
@@ -42,13 +45,36 @@ def other(entries: Entries, turn: int) -> Entries:
     return changed[turn % 2 :]
 
 
-def duration(service: Service, folder: Path, command: tuple[str, ...]) -> float:
-    """Seconds that an undisturbed sync takes here and now."""
-    started = time.monotonic()
-    victim = Victim(service, folder, command)
-    victim.end()
-    assert victim.process.returncode == 0
-    return time.monotonic() - started
+class Pace:
+    """How long an undisturbed sync takes here and now, in seconds: all of it, and what comes
+    after its request.
+    """
+
+    def __init__(self, service: Service, *victim: Any) -> None:
+        self.service, self.victim = service, victim
+        started = time.monotonic()
+        undisturbed = self.begin()
+        undisturbed.end()
+        assert undisturbed.process.returncode == 0
+        self.whole = time.monotonic() - started
+        self.rest = time.monotonic() - service.provider.requests[-1][0]
+
+    def begin(self) -> Victim:
+        return Victim(self.service, *self.victim)
+
+    def hit(self, number: signal.Signals, share: float, *, fetched: bool) -> Victim:
+        """A sync that gets the signal when `share` of it, or of what follows its request, has
+        gone by.
+        """
+        asked = len(self.service.provider.requests)
+        victim = self.begin()
+        if fetched:
+            while len(self.service.provider.requests) == asked:
+                assert victim.process.poll() is None
+                time.sleep(0.002)
+        time.sleep(share * (self.rest if fetched else self.whole))
+        victim.kill(number)
+        return victim
 
 
 @pytest.mark.parametrize(
@@ -66,24 +92,28 @@ def test_a_killed_sync_leaves_a_whole_answer_wherever_it_is_hit(
 ) -> None:
     entries = generate_leagues(1)
     serve(service, entries)
+    home = tmp_path / "dagster_home"
+    home.mkdir()
+    shutil.copy(YAML, home)
     assert service.sync().code == 0
     shown = content_of(entries)
-    lasts, states = duration(service, tmp_path, command), []
+    pace, states = Pace(service, tmp_path, command, {"DAGSTER_HOME": str(home)}), []
     for turn in range(KILLS):
         answer = other(entries, turn)
         serve(service, answer)
-        victim = Victim(service, tmp_path, command)
-        time.sleep(lasts * (turn + 0.5) / KILLS)
-        victim.kill(number)
+        # By turns drawn over all of it and over what may go wrong with the tables.
+        victim = pace.hit(number, (turn + 0.5) / KILLS, fetched=bool(turn % 2))
         told = victim.end()
         # Dagster's own commands print traces below the sentence.
         assert command is MATERIALIZE or "Traceback" not in told, told
         states.append(victim.state())
         assert_survived(service, victim, [shown, content_of(answer)])
         shown = content_now(service)
-        told = "SELECT last_error_at > last_synced_at FROM provider_sync_state"
-        if number is signal.SIGTERM and states[-1] in {"before commit", "in COPY"}:
-            assert service.query(told) == [(True,)]
+        if number is signal.SIGTERM and states[-1] in UNPUBLISHED:
+            failing = "SELECT last_error_at > last_synced_at, last_error FROM provider_sync_state"
+            ((is_failing, error),) = service.query(failing)
+            assert is_failing, states[-1]
+            assert "interrupted" in error
     record_property("states", spread(states))
     print(f"{command[1]} {number.name}: {spread(states)}")  # noqa: T201 - the figures of `make soak`
     serve(service, entries)

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import logging
+import signal
 import time
 import uuid
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from oddins_pipeline.cli.output import prepare, say, show_json, show_table
-from oddins_pipeline.errors import LockHeldError, OddinsError, UsageError
+from oddins_pipeline.errors import InterruptedSyncError, LockHeldError, OddinsError, UsageError
 from oddins_pipeline.home import named_home
 from oddins_pipeline.last_error import record_failure
 from oddins_pipeline.logs import set_run
@@ -77,7 +80,10 @@ def leagues(
     set_run(run_id)
     logger.info("worker started", extra={"app_env": settings.app_env, "sample": target.sample})
     try:
-        with open_session(settings, target, run_id=run_id, lock_wait=lock_timeout) as session:
+        with (
+            _interrupts(),
+            open_session(settings, target, run_id=run_id, lock_wait=lock_timeout) as session,
+        ):
             logger.info("starting the leagues and seasons sync", extra=query.params)
             result = (
                 _rehearse(session, options)
@@ -98,6 +104,18 @@ def leagues(
     result["seconds"] = round(time.monotonic() - started, 2)
     logger.info("job completed", extra={"seconds": result["seconds"]})
     show_json(result) if as_json else _show(result, target)
+
+
+@contextmanager
+def _interrupts() -> Iterator[None]:
+    """SIGTERM ends a sync as Ctrl-C does, also while Dagster is not there to see to it."""
+    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    try:
+        yield
+    except KeyboardInterrupt:
+        raise InterruptedSyncError from None
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 def _rehearse(session: Session, options: Options) -> dict[str, Any]:

@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
+from psycopg.pq import TransactionStatus
+
 from oddins_pipeline.database.connection import Connection, connect, database_errors
 from oddins_pipeline.errors import DatabaseError
 from oddins_pipeline.settings import Settings
@@ -38,12 +40,14 @@ def reading(settings: Settings, url: str) -> Iterator[Connection]:
             f"no connection for reading was free within {settings.pool_timeout:g} s;"
             " raise ODDINS_POOL_SIZE or ODDINS_POOL_OVERFLOW"
         ) from None
+    connection = pooled.driver_connection
+    assert connection is not None
     try:
-        connection = pooled.driver_connection
-        assert connection is not None
         with database_errors():
             yield connection
     finally:
+        if connection.info.transaction_status is TransactionStatus.ACTIVE:
+            pooled.invalidate()  # interrupted in a statement: of no more use
         pooled.close()
 
 

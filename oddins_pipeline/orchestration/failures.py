@@ -6,14 +6,14 @@ from datetime import datetime, timezone
 
 import dagster as dg
 
-from oddins_pipeline.errors import OddinsError
+from oddins_pipeline.errors import InterruptedSyncError, OddinsError
 from oddins_pipeline.logs import one_line, redact
 from oddins_pipeline.orchestration.decisions import Ending
 
 logger = logging.getLogger(__name__)
 
 DIED = "the run died without a word: it was killed, or its machine is gone"
-INTERRUPTED = "the sync was interrupted (Ctrl-C, SIGTERM or a cancelled run)"
+_INTERRUPTED = InterruptedSyncError()
 _INTERRUPTS = {dg.DagsterExecutionInterruptedError.__name__, KeyboardInterrupt.__name__}
 _LAST_WORDS = {
     dg.DagsterEventType.RUN_FAILURE: "failed",
@@ -73,7 +73,7 @@ def _of_step(event: dg.DagsterEvent, timestamp: float) -> Ending:
     while cause is not None and cause.cause is not None:
         cause = cause.cause
     if cause is not None and cause.cls_name in _INTERRUPTS:
-        return Ending("interrupted", INTERRUPTED, _moment(timestamp))
+        return Ending(_INTERRUPTED.outcome, str(_INTERRUPTED), _moment(timestamp))
     message = one_line(cause.message) if cause is not None else "the step failed"
     return Ending("failed", message, _moment(timestamp))
 
