@@ -17,7 +17,7 @@ import psutil
 import psycopg
 import pytest
 
-from oddins_pipeline.sample_provider import generate_leagues
+from oddins_pipeline.sample_provider import SampleProvider
 from oddins_pipeline.season_range import FIRST_SEASON, last_season
 from oddins_pipeline_tests.conftest import Service
 from oddins_pipeline_tests.daemon import wait_for
@@ -38,14 +38,19 @@ STATUS = "SELECT status, count(*) FROM backfill_requests GROUP BY 1"
 
 
 @pytest.fixture
+def provider() -> Iterator[SampleProvider]:
+    """A free account that has spent most of its day."""
+    with SampleProvider(0.2, day_limit=DAY_LIMIT, minute_limit=MINUTE_LIMIT) as running:
+        running.day_remaining = LEFT
+        yield running
+
+
+@pytest.fixture
 def services(
     service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> Iterator[Services]:
     home = tmp_path / "dagster_home"
     monkeypatch.setenv("DAGSTER_HOME", str(home))
-    service.provider.entries = generate_leagues(0.2)
-    service.provider.minute_limit = MINUTE_LIMIT
-    service.provider.day_limit, service.provider.day_remaining = DAY_LIMIT, LEFT
     with psycopg.connect(service.database) as connection:
         connection.execute(WITNESS)
         for table in TABLES:
