@@ -4,25 +4,27 @@ from __future__ import annotations
 
 import hashlib
 import json
-import os
 import re
 from functools import cached_property
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Literal
-from urllib.parse import parse_qsl, unquote, urlsplit
+from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from oddins_pipeline.addresses import (
+    database_url_problem,
+    http_parts,
+    is_loopback,
+    password_of,
+    tokens_of,
+)
 from oddins_pipeline.errors import UsageError
 
 PROVIDER_URL = "https://v3.football.api-sports.io"
 DEVELOPMENT_PASSWORD = "oddins_dev"  # noqa: S105 - published in docker-compose.yml, refused outside local
-
-SHORTEST_TOKEN = 8
-"""Shorter parts of an address are words, and hiding them would spoil the log."""
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 
@@ -221,7 +223,7 @@ class Settings(BaseSettings):
         if value is None or not value.get_secret_value().strip():
             return None
         url = value.get_secret_value().strip()
-        problem = _url_problem(url)
+        problem = database_url_problem(url)
         if problem:
             raise ValueError(f"{problem}; expected postgresql://user:password@host:5432/database")
         return SecretStr(url)
@@ -231,12 +233,8 @@ class Settings(BaseSettings):
     def _plain_base_url(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        try:
-            parts = urlsplit(value)
-            usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-        except ValueError:
-            usable = False
-        if not usable or parts.username or parts.password or parts.query or parts.fragment:
+        parts = http_parts(value)
+        if not parts or parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("is not a plain http(s) address such as " + PROVIDER_URL)
         return value.rstrip("/")
 
@@ -245,12 +243,7 @@ class Settings(BaseSettings):
     def _plain_webhook(cls, value: SecretStr | None) -> SecretStr | None:
         """Says nothing of the address: its path is what lets one send there."""
         url = value.get_secret_value().strip() if value else ""
-        try:
-            parts = urlsplit(url)
-            usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
-        except ValueError:
-            usable = False
-        if url and not (usable and re.fullmatch(r"[\x21-\x7e]+", url)):
+        if url and not (http_parts(url) and re.fullmatch(r"[\x21-\x7e]+", url)):
             raise ValueError("is not an address such as https://host/path")
         return SecretStr(url) if url else None
 
@@ -268,7 +261,10 @@ class Settings(BaseSettings):
                 "ODDINS_WEBHOOK_URL uses plain http, which would show its token; use https,"
                 " or APP_ENV=local"
             )
-        if self.database_url and _password(self.database_url) == DEVELOPMENT_PASSWORD:
+        if (
+            self.database_url
+            and password_of(self.database_url.get_secret_value()) == DEVELOPMENT_PASSWORD
+        ):
             raise ValueError(
                 "DATABASE_URL uses the published development password; choose another"
                 f" (POSTGRES_PASSWORD in .env of the containers) for APP_ENV={self.app_env}"
@@ -300,11 +296,11 @@ class Settings(BaseSettings):
             found.append(self.api_key.get_secret_value())
         if self.database_url:
             url = self.database_url.get_secret_value()
-            password = _password(self.database_url)
+            password = password_of(url)
             raw = re.search(r"//[^/@]*?:([^/]*)@", url)
             found += [text for text in (password, raw and raw.group(1)) if text]
         if self.webhook_url:
-            found += _tokens(self.webhook_url.get_secret_value())
+            found += tokens_of(self.webhook_url.get_secret_value())
         return tuple(dict.fromkeys(found))
 
 
@@ -328,52 +324,3 @@ def _sentence(item: dict[str, object]) -> str:
     elif item["type"] != "value_error":
         message = f"is not usable: {message}"
     return f"{name} {message}".strip()
-
-
-def _url_problem(url: str) -> str | None:
-    """Why `url` cannot be a database's address, quoting none of it."""
-    try:
-        parts = urlsplit(url)
-        _ = parts.port
-        parse_qsl(parts.query, strict_parsing=bool(parts.query))
-    except ValueError:
-        return "cannot be read as an address"
-    if parts.scheme not in {"postgresql", "postgres"}:
-        return "does not start with postgresql://"
-    if not parts.path.strip("/"):
-        return "names no database"
-    if re.search(r"%(?![0-9A-Fa-f]{2})", url):
-        return "holds a % that is not followed by two hexadecimal digits (write %25)"
-    try:
-        unquote(url, errors="strict")
-    except UnicodeDecodeError:
-        return "is not UTF-8 once its % signs are read"
-    if "\x00" in unquote(url):
-        return "holds a NUL character"
-    return None
-
-
-def _tokens(url: str) -> list[str]:
-    """The address, and what of it lets one send there: its path, query and last segment."""
-    parts = urlsplit(url)
-    path = parts.path.strip("/")
-    texts = (url, path, parts.query, path.rpartition("/")[2], parts.password or "")
-    return [text for text in texts if len(text) >= SHORTEST_TOKEN]
-
-
-def _password(url: SecretStr) -> str | None:
-    """The password that libpq will use: the address's, else PGPASSWORD."""
-    parts = urlsplit(url.get_secret_value())
-    if parts.password:
-        return unquote(parts.password)
-    return dict(parse_qsl(parts.query)).get("password") or os.environ.get("PGPASSWORD")
-
-
-def is_loopback(host: str | None) -> bool:
-    """Whether `host` is this machine."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host or "").is_loopback
-    except ValueError:
-        return False

@@ -17,6 +17,7 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from typing_extensions import Self
 
+from oddins_pipeline.addresses import is_loopback
 from oddins_pipeline.catalog.answer import canonical_hash, entries_of
 from oddins_pipeline.database.archive import Params, Received
 from oddins_pipeline.errors import (
@@ -32,7 +33,6 @@ from oddins_pipeline.logs import hide
 from oddins_pipeline.provider.account import Account, Quota, account_of, lapsed
 from oddins_pipeline.provider.transfer import Response, exchange
 from oddins_pipeline.provider.verdict import judge, quota_of
-from oddins_pipeline.settings import is_loopback
 from oddins_pipeline.target import REAL_SOURCE, SAMPLE_SOURCE
 
 logger = logging.getLogger(__name__)
