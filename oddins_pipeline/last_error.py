@@ -5,13 +5,12 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from oddins_pipeline.database import archive, publish, sync_state
+from oddins_pipeline.database import archive, sync_state
 from oddins_pipeline.database.connection import Connection, connect
 from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.logs import one_line
 from oddins_pipeline.notify import notify_failure
 from oddins_pipeline.settings import Settings
-from oddins_pipeline.sync import Query
 from oddins_pipeline.target import REAL_SOURCE, SAMPLE_SOURCE, Target, database_url
 
 logger = logging.getLogger(__name__)
@@ -22,7 +21,7 @@ def record_failure(
     target: Target,
     message: str,
     *,
-    query: Query | None = None,
+    entity: str,
     run_id: str | None = None,
     outcome: str = OddinsError.outcome,
 ) -> None:
@@ -31,7 +30,6 @@ def record_failure(
 
     An interrupt during the commit may find the data committed: then nothing has failed.
     """
-    entity = publish.PARTIAL if query and query.params else publish.FULL
     quick = settings.model_copy(update={"database_connect_timeout": 5, "statement_timeout": 5.0})
     try:
         with connect(database_url(settings, target), quick, purpose="failure") as connection:

@@ -70,6 +70,11 @@ class Query:
         params = {key: str(value) for key, value in found.items() if value is not None}
         return {**params, "current": "true"} if self.current else params
 
+    @property
+    def entity(self) -> str:
+        """Whose sync state such a sync speaks of."""
+        return publish.PARTIAL if self.params else publish.FULL
+
 
 @dataclass(frozen=True)
 class Archived:

@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 import pytest
 
+from oddins_pipeline.database.lock import lock_id
 from oddins_pipeline.sample_provider import generate_leagues
 from oddins_pipeline_tests.conftest import Service
 from oddins_pipeline_tests.daemon import YAML
@@ -121,6 +122,27 @@ def test_a_killed_sync_leaves_a_whole_answer_wherever_it_is_hit(
     assert content_now(service) == content_of(entries)
     left = service.query("SELECT count(*) FROM dagster.runs WHERE status = 'STARTED'")
     assert left == [(0,)], "the next sync ends the runs that died"
+
+
+def test_a_run_that_is_ended_before_its_first_step_is_told(
+    service: Service, tmp_path: Path
+) -> None:
+    assert service.sync().code == 0
+    asked = len(service.provider.requests)
+    with psycopg.connect(service.database) as other_sync:
+        other_sync.execute("SELECT pg_advisory_lock(%s)", (lock_id(),))
+        victim = Victim(service, tmp_path, MATERIALIZE)
+        while not service.query(f"SELECT 1 FROM pg_stat_activity WHERE {RUN}"):
+            assert victim.process.poll() is None
+            time.sleep(0.05)
+        time.sleep(0.5)
+        victim.kill(signal.SIGTERM)
+        victim.end()
+    failing = "SELECT entity, last_error_at > last_synced_at, last_error FROM provider_sync_state"
+    ((entity, is_failing, error),) = service.query(failing)
+    assert (entity, is_failing) == ("leagues_seasons", True)
+    assert "interrupted" in error
+    assert len(service.provider.requests) == asked
 
 
 def when(service: Service, query: str, act: str, *, seconds: float = 30) -> threading.Event:

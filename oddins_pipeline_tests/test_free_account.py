@@ -66,9 +66,14 @@ def deal_death(services: Services, chance: random.Random) -> str:
     """Kills a run, a service, or one of eight that start together; says what was killed."""
     what = chance.choice(["run", "run", "daemon", "code server", "starters"])
     if what == "run":
-        with suppress(psutil.NoSuchProcess, ValueError):
-            services.worker().kill()
-            return "run at work"
+        deadline = time.monotonic() + 40
+        while time.monotonic() < deadline:
+            with suppress(psutil.NoSuchProcess, ValueError):
+                worker = services.worker()
+                time.sleep(chance.random() / 2)
+                worker.kill()
+                return "run at work"
+            time.sleep(0.05)
         return "nothing: no run was at work"
     if what == "starters":
         victims = [Victim(services.service, services.home) for _ in range(8)]

@@ -98,7 +98,7 @@ def leagues(
         if not dry_run:
             outcome = getattr(error, "run_outcome", error.outcome)
             record_failure(
-                settings, target, str(error), query=query, run_id=run_id, outcome=outcome
+                settings, target, str(error), entity=query.entity, run_id=run_id, outcome=outcome
             )
         raise
     result["seconds"] = round(time.monotonic() - started, 2)

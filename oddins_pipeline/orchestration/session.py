@@ -12,15 +12,15 @@ from typing import Any
 
 import dagster as dg
 
-from oddins_pipeline.errors import OddinsError
+from oddins_pipeline.errors import InterruptedSyncError, OddinsError
 from oddins_pipeline.last_error import record_failure
 from oddins_pipeline.logs import hide, set_run
 from oddins_pipeline.orchestration.decisions import FREE
 from oddins_pipeline.orchestration.failures import failure_of, step_failure
-from oddins_pipeline.orchestration.runs import end_dead_runs
+from oddins_pipeline.orchestration.runs import end_dead_runs, entity_of
 from oddins_pipeline.provider.client import Answer, ApiFootball
 from oddins_pipeline.settings import load_settings
-from oddins_pipeline.sync import Archived, Publication, Query, Session, open_session
+from oddins_pipeline.sync import Archived, Publication, Session, open_session
 from oddins_pipeline.target import choose_target
 
 logger = logging.getLogger(__name__)
@@ -46,11 +46,6 @@ class RunSession:
         assert self._session is not None
         return self._session
 
-    @property
-    def query(self) -> Query:
-        """What this run asks for, as far as it is known."""
-        return self._session.query if self._session else Query()
-
 
 @dg.resource(
     config_schema={
@@ -65,8 +60,11 @@ class RunSession:
 )
 def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
     """Opens the session for the length of a run and records the run's failure at its end."""
-    run_id = context.run.run_id if context.run else None
+    assert context.run is not None
+    assert context.instance is not None
+    instance, run_id = context.instance, context.run.run_id
     set_run(run_id)
+    facts = {"entity": entity_of(context.run), "run_id": run_id}
     with ExitStack() as stack:
         settings = target = None
         try:
@@ -78,22 +76,21 @@ def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
                 open_session(settings, target, run_id=run_id, lock_wait=wait)
             )
             run = RunSession(session)
-            if context.instance is not None:
-                end_dead_runs(context.instance, session.connection, settings, target)
+            end_dead_runs(instance, session.connection, settings, target)
         except OddinsError as error:
             run = RunSession(None, error)
+        except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
+            # No step has begun whose failure could tell.
+            stack.close()
+            if settings is not None and target is not None:
+                told = InterruptedSyncError()
+                record_failure(settings, target, str(told), outcome=told.outcome, **facts)
+            raise
         yield run
         stack.close()
-        failed = step_failure(context.instance, run_id) if context.instance and run_id else None
+        failed = step_failure(instance, run_id)
         if failed and failed.outcome not in FREE and settings is not None and target is not None:
-            record_failure(
-                settings,
-                target,
-                failed.message,
-                query=run.query,
-                run_id=run_id,
-                outcome=failed.outcome,
-            )
+            record_failure(settings, target, failed.message, outcome=failed.outcome, **facts)
 
 
 def given_session(run: RunSession) -> dg.ResourceDefinition:
