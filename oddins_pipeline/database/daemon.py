@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from oddins_pipeline.database.connection import Connection
 
+LATE, SILENT = 60, 300
+"""Seconds since its last sign of life: it gives one each half minute, later during a long tick."""
+
 BACKFILL_SENSOR = "backfill_requests_sensor"
 
 
@@ -13,18 +16,18 @@ def daemon_state(connection: Connection) -> str:
     if row is None or row[0] is None:
         return "none has run here; `oddins dev` starts one"
     found = connection.execute(
-        "SELECT EXISTS (SELECT FROM dagster.daemon_heartbeats"
-        "  WHERE timestamp > (now() AT TIME ZONE 'UTC') - interval '5 minutes'),"
+        "SELECT (SELECT extract(epoch FROM (now() AT TIME ZONE 'UTC') - max(timestamp))::int"
+        "  FROM dagster.daemon_heartbeats),"
         " EXISTS (SELECT FROM dagster.instigators"
         "  WHERE status IN ('RUNNING', 'DECLARED_IN_CODE') AND instigator_body LIKE %s)",
         (f'%"{BACKFILL_SENSOR}"%',),
     ).fetchone()
-    running, switched_on = found or (False, False)
-    if not running:
+    age, switched_on = found or (None, False)
+    if not isinstance(age, int) or age > SILENT:
         return "not running; schedules and sensors need it: `oddins dev`, or `dagster-daemon run`"
     if not switched_on:
         return (
             f"running, but {BACKFILL_SENSOR} is off: switch it on in the page, or set"
             " ODDINS_AUTOMATION=on"
         )
-    return "running"
+    return "running" if age < LATE else f"running, last heard of {age} s ago"
