@@ -48,19 +48,18 @@ def command(
 
     A sync uses it with ODDINS_SAMPLE_URL and --sample.
     """
-    from oddins_pipeline.sample_provider import serve
+    from oddins_pipeline.sample_provider import SampleProvider
 
     try:
-        serve(
-            host=host,
-            port=port,
+        provider = SampleProvider(
             scale=scale,
             seed=seed,
-            fault=fault,
-            subscription_ends=subscription_ends,
+            faults=fault,
+            port=port,
             day_limit=day_limit,
             minute_limit=minute_limit,
-            announce=click.echo,
+            subscription_ends=subscription_ends,
+            host=host,
         )
     except ValueError as error:
         raise UsageError(str(error)) from None
@@ -68,3 +67,5 @@ def command(
         raise UsageError(
             f"{host}:{port} cannot be used ({error.strerror}); choose --host or --port"
         ) from None
+    provider.announce = click.echo
+    provider.serve_forever()

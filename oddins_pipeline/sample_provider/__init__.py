@@ -4,6 +4,6 @@ It shares no code with the rest of the package, so that a mistake in one is seen
 """
 
 from oddins_pipeline.sample_provider.generator import generate_leagues
-from oddins_pipeline.sample_provider.server import SampleProvider, serve
+from oddins_pipeline.sample_provider.server import SampleProvider
 
-__all__ = ["SampleProvider", "generate_leagues", "serve"]
+__all__ = ["SampleProvider", "generate_leagues"]

@@ -89,7 +89,11 @@ class SampleProvider:
 
     def serve_forever(self) -> None:
         """Serves in this thread until interrupted."""
-        self._server.serve_forever(0.2)
+        self.announce(
+            f"sample provider on {self.url} ({len(self.entries)} leagues); stop with Ctrl-C"
+        )
+        with contextlib.suppress(KeyboardInterrupt):
+            self._server.serve_forever(0.2)
 
     def reply(self, path: str, query: Query, key: str | None) -> Reply:
         """The answer to one request."""
@@ -166,40 +170,6 @@ class SampleProvider:
                 },
             },
         )
-
-
-def serve(
-    *,
-    host: str,
-    port: int,
-    scale: float,
-    seed: int,
-    fault: str,
-    subscription_ends: str,
-    day_limit: int,
-    minute_limit: int,
-    announce: Callable[[str], Any],
-) -> None:
-    """Runs in the foreground until interrupted, and tells of each request.
-
-    Raises ValueError on an unknown fault.
-    """
-    provider = SampleProvider(
-        scale=scale,
-        seed=seed,
-        faults=fault,
-        port=port,
-        host=host,
-        subscription_ends=subscription_ends,
-        day_limit=day_limit,
-        minute_limit=minute_limit,
-    )
-    provider.announce = announce
-    announce(
-        f"sample provider on {provider.url} ({len(provider.entries)} leagues); stop with Ctrl-C"
-    )
-    with contextlib.suppress(KeyboardInterrupt):
-        provider.serve_forever()
 
 
 def _with_key(body: bytes, key: str) -> bytes:
