@@ -30,7 +30,7 @@ lint: $(VENV)/.dev-stamp ## Check style and types
 
 soak: $(VENV)/.dev-stamp ## Compress weeks of trouble into half an hour
 	@ODDINS_SOAK_DAYS=$${ODDINS_SOAK_DAYS:-100} ODDINS_KILLS=$${ODDINS_KILLS:-100} \
-		$(BIN)/python -m pytest -n 2 -s -m "soak or not soak" --timeout 7200 \
+		$(BIN)/python -m pytest -n 2 -m "soak or not soak" --timeout 7200 \
 		oddins_pipeline_tests/test_soak.py oddins_pipeline_tests/test_deaths.py \
 		oddins_pipeline_tests/test_service_deaths.py oddins_pipeline_tests/test_machines.py \
 		oddins_pipeline_tests/test_server_deaths.py oddins_pipeline_tests/test_free_account.py \

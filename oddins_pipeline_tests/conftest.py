@@ -54,7 +54,10 @@ def pytest_configure() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Lists what was left out and why."""
+    """Shows the figures of the long tests, and lists what was left out and why."""
+    for report in terminalreporter.getreports("passed"):
+        for what, figures in report.user_properties:
+            terminalreporter.write_line(f"{what}: {figures}")
     for what, why in LEFT_OUT.items():
         terminalreporter.write_line(f"left out: {what}: {why}")
     if not LEFT_OUT:

@@ -44,6 +44,7 @@ class Services:
             f"load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {self.code_port},"
             f" location_name: {LOCATION}}}\n"
         )
+        self.figures: list[str] = []
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start_all(self) -> None:

@@ -115,8 +115,7 @@ def test_a_killed_sync_leaves_a_whole_answer_wherever_it_is_hit(
             ((is_failing, error),) = service.query(failing)
             assert is_failing, states[-1]
             assert "interrupted" in error
-    record_property("states", spread(states))
-    print(f"{command[1]} {number.name}: {spread(states)}")  # noqa: T201 - the figures of `make soak`
+    record_property(f"{command[1]} {number.name}", spread(states))
     serve(service, entries)
     assert service.sync("--force").code == 0
     assert content_now(service) == content_of(entries)

@@ -8,7 +8,7 @@ import os
 import random
 import time
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from itertools import pairwise
 from pathlib import Path
@@ -99,7 +99,9 @@ def seasons_asked(services: Services) -> int:
     return sum("season" in query for _, _, query in services.service.provider.requests)
 
 
-def test_a_free_account_gets_every_season_and_oversteps_nothing(services: Services) -> None:
+def test_a_free_account_gets_every_season_and_oversteps_nothing(
+    services: Services, record_property: Callable[..., None]
+) -> None:
     service, chance, dealt = services.service, random.Random(SEED), Counter[str]()
     wanted = f"{FIRST_SEASON}..{last_season()}"
     assert service.run("backfill", wanted, **service.environment()).code == 0
@@ -144,8 +146,9 @@ def test_a_free_account_gets_every_season_and_oversteps_nothing(services: Servic
     )
     assert all(before[1] < after[0] for before, after in pairwise(writes)), "two wrote at once"
     attempts = service.query("SELECT max(attempts), sum(attempts) FROM backfill_requests")
-    print(  # noqa: T201 - the figures of `make soak`
-        f"free account: killed {dict(sorted(dealt.items()))}; {len(moments)} requests, at most"
+    record_property(
+        "free account",
+        f"killed {dict(sorted(dealt.items()))}; {len(moments)} requests, at most"
         f" {busiest} a minute, outcomes {dict(outcomes)}; {len(writes)} writing transactions, none"
-        f" at once; most and all attempts of {number} seasons {attempts[0]}"
+        f" at once; most and all attempts of {number} seasons {attempts[0]}",
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import psycopg
@@ -63,8 +63,8 @@ def last_error(services: Services) -> str:
     )
 
 
-def timed(what: str, started: float) -> None:
-    print(f"{what}: {time.monotonic() - started:.0f} s", flush=True)  # noqa: T201 - for `make soak`
+def timed(services: Services, what: str, started: float) -> None:
+    services.figures.append(f"{what} {time.monotonic() - started:.0f} s")
 
 
 def kill_the_run(services: Services) -> None:
@@ -72,7 +72,7 @@ def kill_the_run(services: Services) -> None:
     run_id = begin_fetch(services, 2)
     services.worker().kill()
     services.wait_for(run_id, "FAILURE")
-    timed("run worker killed, its run ended", started)
+    timed(services, "run worker killed, its run ended", started)
     assert_next_run_is_good(services, 2)
     assert last_error(services)
 
@@ -83,7 +83,7 @@ def kill_code_server_and_run(services: Services) -> None:
     services.kill("code server", with_children=True)
     services.start("code server")
     services.wait_for(run_id, "FAILURE")
-    timed("code server and run killed, the run ended", started)
+    timed(services, "code server and run killed, the run ended", started)
     wait_for(services.loaded, seconds=90, what="the page knows the location")
     assert_next_run_is_good(services, 3)
 
@@ -103,7 +103,7 @@ def kill_the_daemon_after_a_claim(services: Services) -> None:
     wait_for(lambda: services.service.query(status) == [("done",)], seconds=150, what="it is done")
     runs = "SELECT count(*) FROM dagster.runs WHERE pipeline_name = %s"
     assert services.service.query(runs, BACKFILL_JOB) == [(1,)]
-    timed("daemon killed after a claim, the request done by one run", started)
+    timed(services, "daemon killed after a claim, the request done by one run", started)
 
 
 def kill_the_webserver(services: Services) -> None:
@@ -116,7 +116,7 @@ def kill_the_webserver(services: Services) -> None:
     services.wait_for(run_id, "SUCCESS")
     services.service.provider.delay = 0
     wait_for(services.loaded, seconds=90, what="the page knows the location")
-    timed("webserver killed, the run unaffected", started)
+    timed(services, "webserver killed, the run unaffected", started)
 
 
 def cancel_from_the_page(services: Services) -> None:
@@ -124,7 +124,7 @@ def cancel_from_the_page(services: Services) -> None:
     run_id = begin_fetch(services, 4)
     services.graphql(CANCEL, run=run_id)
     services.wait_for(run_id, "CANCELED", "FAILURE")
-    timed(f"cancelled from the page, the run {services.status(run_id)}", started)
+    timed(services, f"cancelled from the page, the run {services.status(run_id)}", started)
     assert "interrupted" in last_error(services)
     assert_next_run_is_good(services, 4)
 
@@ -137,15 +137,18 @@ def hang(services: Services) -> None:
         run_id = services.launch(dagster__max_runtime="5")
         services.wait_for(run_id, "FAILURE", "CANCELED")
         wait_until_free(services.service, 10)
-    timed("a run that hangs in the database ended by its longest runtime", started)
+    timed(services, "a run that hangs in the database ended by its longest runtime", started)
     assert_next_run_is_good(services, 5)
     assert services.service.query(f"SELECT count(*) FROM pg_stat_activity WHERE {RUN}") == [(0,)]
 
 
-def test_every_service_may_die_and_the_next_run_is_good(services: Services) -> None:
+def test_every_service_may_die_and_the_next_run_is_good(
+    services: Services, record_property: Callable[..., None]
+) -> None:
     kill_the_run(services)
     kill_code_server_and_run(services)
     kill_the_daemon_after_a_claim(services)
     kill_the_webserver(services)
     cancel_from_the_page(services)
     hang(services)
+    record_property("deaths", "; ".join(services.figures))
