@@ -24,6 +24,7 @@ def record_failure(
     entity: str,
     run_id: str | None = None,
     outcome: str = OddinsError.outcome,
+    at: datetime | None = None,
 ) -> None:
     """Best effort, on a fresh connection, five seconds: the run has failed already. Then the
     notice, if one is wanted: the lock has been given back.
@@ -40,6 +41,7 @@ def record_failure(
                 message,
                 entity=entity,
                 run_id=run_id,
+                at=at,
             )
     except Exception as error:  # noqa: BLE001 - nothing may hide the failure itself
         logger.warning("the failure could not be recorded", extra={"reason": one_line(str(error))})

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 
 import dagster as dg
@@ -175,6 +177,75 @@ def test_twenty_requests_enter_the_queue_three_at_a_time_and_behind_the_daily_sy
     assert priorities[SYNC_JOB] > priorities[BACKFILL_JOB]
     again = tick(instance, "backfill_requests_sensor").run_requests or []
     assert [one.run_key for one in again] == [one.run_key for one in first], "lost, so asked again"
+
+
+@pytest.mark.parametrize(
+    ("row", "status", "error"),
+    [
+        ("(2020, 'requested', 5, now())", "failed", "its 5 attempts are used up"),
+        ("(2020, 'requested', 0, 'infinity')", "requested", None),
+        ("(1999, 'running', 1, now())", "failed", "season 1999 is outside"),
+        ("(1999, 'running', 0, now())", "failed", "season 1999 is outside"),
+    ],
+)
+def test_a_row_that_no_run_can_fulfil_does_not_stop_the_others(
+    instance: dg.DagsterInstance, service: Service, row: str, status: str, error: str | None
+) -> None:
+    service.query(
+        "INSERT INTO backfill_requests (season, status, attempts, next_attempt_at)"
+        f" VALUES {row}, (2024, 'requested', 0, now()) RETURNING id"
+    )
+    (asked,) = tick(instance, "backfill_requests_sensor").run_requests or []
+    assert asked.partition_key == "2024"
+    found = service.query("SELECT status, error FROM backfill_requests ORDER BY id")
+    assert found[0][0] == status
+    assert error in found[0][1] if error else found[0][1] is None
+    assert service.run("status", **service.environment()).code == 0
+
+
+def test_a_request_that_was_done_once_may_be_opened_again(
+    instance: dg.DagsterInstance, service: Service
+) -> None:
+    service.query("INSERT INTO backfill_requests (season) VALUES (2024) RETURNING id")
+    job = build_definitions().resolve_job_def(BACKFILL_JOB)
+    for times in (1, 2):
+        (asked,) = tick(instance, "backfill_requests_sensor").run_requests or []
+        for _ in range(2):  # a run that comes after the request is done asks nothing
+            done = job.execute_in_process(instance=instance, partition_key="2024", tags=asked.tags)
+            assert done.success
+            assert service.query("SELECT status FROM backfill_requests") == [("done",)]
+            assert len(service.provider.requests) == times
+        service.query("UPDATE backfill_requests SET status = 'requested' RETURNING id")
+
+
+def test_catching_up_goes_on_after_its_cursor_was_reset(
+    instance: dg.DagsterInstance, service: Service
+) -> None:
+    assert service.sync().code == 0
+    service.query(
+        "UPDATE provider_sync_state SET last_synced_at = now() - interval '3 days' RETURNING 1"
+    )
+    keys = set()
+    for _ in range(2):
+        cursor = tick(instance, "catch_up_sensor").cursor
+        assert cursor is not None
+        kept = json.loads(cursor)
+        kept["at"] = str(datetime.fromisoformat(kept["at"]) - timedelta(minutes=2))
+        (asked,) = tick(instance, "catch_up_sensor", json.dumps(kept)).run_requests or []
+        keys.add(asked.run_key)
+    assert len(keys) == 2
+
+
+def test_dagsters_times_are_utc_whatever_the_servers_zone_is(home: Path, service: Service) -> None:
+    with psycopg.connect(service.database, autocommit=True) as connection:
+        name = connection.info.dbname
+        connection.execute(f"ALTER DATABASE {name} SET timezone = 'America/New_York'")
+    with instance_at(home) as made:
+        add_run(made, SYNC_JOB, Status.NOT_STARTED)
+        tick(made, "sync_failure_sensor")
+        assert [run.status for run in made.get_runs()] == [Status.NOT_STARTED]
+    age = "extract(epoch FROM (now() AT TIME ZONE 'UTC') - create_timestamp)"
+    assert 0 <= service.query(f"SELECT {age} FROM dagster.runs")[0][0] < 60
 
 
 def test_a_run_that_ended_without_publishing_puts_its_request_back(

@@ -187,6 +187,33 @@ def test_a_dry_run_writes_nothing_but_its_request(service: Service, entries: Ent
     assert service.query("SELECT count(*) FROM provider_requests") == [(1,)]
 
 
+def test_publishing_again_without_asking_is_no_sign_of_life_of_the_provider(
+    service: Service,
+) -> None:
+    assert service.sync().code == 0
+    state = "SELECT last_synced_at, last_error_at > last_synced_at FROM provider_sync_state"
+    service.query(
+        "UPDATE provider_sync_state SET last_synced_at = now() - interval '3 days' RETURNING 1"
+    )
+    service.provider.script("suspended")
+    assert service.sync().code == 1
+    before = service.query(state)
+    assert before[0][1]
+    assert service.sync("--replay").code == 0
+    assert service.query(state) == before
+    assert service.run("status", "--check", **service.environment()).code == 1
+
+
+def test_a_full_sync_makes_up_for_a_partial_one_that_failed(service: Service) -> None:
+    assert service.sync().code == 0
+    service.provider.script("plan")
+    assert service.sync("--season", "2010").code == 1
+    check = ("status", "--check")
+    assert service.run(*check, **service.environment()).code == 1
+    assert service.sync().code == 0
+    assert service.run(*check, **service.environment()).code == 0
+
+
 def test_eight_at_once_make_one_request_and_seven_exit_75(
     service: Service, entries: Entries, tmp_path: Path
 ) -> None:

@@ -59,9 +59,13 @@ def request(
     connection: Connection, outcome: str | None, ago: str = "1 minute", **told: Any
 ) -> None:
     connection.execute(
-        "INSERT INTO provider_requests (path, outcome, requested_at, day_remaining, day_limit)"
-        " VALUES (%s, %s, now() - %s::interval, %s, %s)",
-        (told.get("path", "/leagues"), outcome, ago, told.get("left"), told.get("limit", 100)),
+        "INSERT INTO provider_requests"
+        " (path, params, outcome, requested_at, day_remaining, day_limit)"
+        " VALUES (%s, %s, %s, now() - %s::interval, %s, %s)",
+        (
+            *(told.get("path", "/leagues"), told.get("params", "{}"), outcome, ago),
+            *(told.get("left"), told.get("limit", 100)),
+        ),
     )
 
 
@@ -104,6 +108,16 @@ def test_a_final_failure_objects_until_a_full_sync_succeeds(
         "UPDATE provider_sync_state SET last_synced_at = now() WHERE entity = 'leagues_seasons'"
     )
     assert optional_work_objection(connection) is None
+
+
+@pytest.mark.parametrize("outcome", ["plan", "bad_request"])
+def test_what_one_season_was_refused_for_says_nothing_of_the_others(
+    connection: Connection, outcome: str
+) -> None:
+    request(connection, outcome, params='{"season": "1950"}')
+    assert optional_work_objection(connection) is None
+    request(connection, outcome)
+    assert outcome in str(optional_work_objection(connection))
 
 
 @pytest.mark.parametrize("outcome", ["ok", "transport_fault", "provider_fault", "rate_limit", None])

@@ -62,7 +62,7 @@ def test_the_address_keeps_every_parameter_and_adds_the_schema() -> None:
     )
     assert made.query == {
         "sslmode": "verify-full",
-        "options": "-cwork_mem=8MB -csearch_path=dagster",
+        "options": "-cwork_mem=8MB -csearch_path=dagster -ctimezone=UTC",
         "application_name": APPLICATION_NAME,
     }
 

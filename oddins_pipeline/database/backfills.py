@@ -53,24 +53,29 @@ def add(connection: Connection, seasons: Sequence[int]) -> set[int]:
 
 
 def open_requests(connection: Connection) -> list[Request]:
-    """Every request that is neither done nor failed, the one due first in front."""
+    """Every request that is neither done, failed nor parked at infinity; the one due first in
+    front.
+    """
     with connection.cursor(row_factory=class_row(Request)) as cursor:
         return cursor.execute(
             "SELECT id, season, status, attempts, next_attempt_at FROM backfill_requests"
-            " WHERE status IN ('requested', 'running') ORDER BY next_attempt_at, id"
+            " WHERE status IN ('requested', 'running') AND isfinite(next_attempt_at)"
+            " ORDER BY next_attempt_at, id"
         ).fetchall()
 
 
-def claim(connection: Connection, request: Request) -> bool:
-    """Begins an attempt; False when somebody else was first. `next_attempt_at` stays: it names
-    the attempt until that is settled.
+def claim(connection: Connection, request: Request) -> Request | None:
+    """Begins an attempt; None when somebody else was first. The moment of the claim names the
+    attempt, as `next_attempt_at`, until that is settled.
     """
-    claimed = connection.execute(
-        "UPDATE backfill_requests SET status = 'running', attempts = attempts + 1, run_id = NULL"
-        " WHERE id = %s AND status = 'requested' AND next_attempt_at = %s",
-        (request.id, request.next_attempt_at),
-    )
-    return claimed.rowcount == 1
+    with connection.cursor(row_factory=class_row(Request)) as cursor:
+        return cursor.execute(
+            "UPDATE backfill_requests SET status = 'running', attempts = attempts + 1,"
+            " run_id = NULL, next_attempt_at = clock_timestamp()"
+            " WHERE id = %s AND status = 'requested' AND next_attempt_at = %s"
+            " RETURNING id, season, status, attempts, next_attempt_at",
+            (request.id, request.next_attempt_at),
+        ).fetchone()
 
 
 def settle(connection: Connection, request: Request, settled: Settled) -> None:
@@ -91,12 +96,13 @@ def settle(connection: Connection, request: Request, settled: Settled) -> None:
     )
 
 
-def note_run(connection: Connection, request_id: int, run_id: str) -> None:
-    """Names the run that is at work on a request."""
-    connection.execute(
+def note_run(connection: Connection, request_id: int, run_id: str) -> bool:
+    """Names the run that is at work on a request; False when the request is no longer open."""
+    noted = connection.execute(
         "UPDATE backfill_requests SET run_id = %s WHERE id = %s AND status = 'running'",
         (run_id, request_id),
     )
+    return noted.rowcount == 1
 
 
 def complete(connection: Connection, season: int, run_id: str | None) -> None:

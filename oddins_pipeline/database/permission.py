@@ -31,6 +31,9 @@ FINAL = tuple(
 )
 """Outcomes after which asking again does not help."""
 
+OF_THE_PART = (PlanError.outcome, BadRequestError.outcome)
+"""Outcomes that, met by a partial request, say nothing of another."""
+
 
 @dataclass(frozen=True)
 class Standing:
@@ -75,11 +78,13 @@ def standing(connection: Connection) -> Standing:
         " failed AS ("
         "  SELECT outcome, requested_at AS at FROM provider_requests"
         "  WHERE outcome = ANY(%s) AND path <> '/status'"
-        "  UNION ALL SELECT %s, fetched_at FROM provider_payloads WHERE refusal IS NOT NULL"
+        "  AND (params = '{}' OR outcome <> ALL(%s))"
+        "  UNION ALL SELECT %s, fetched_at FROM provider_payloads"
+        "  WHERE refusal IS NOT NULL AND params = '{}'"
         "  ORDER BY at DESC LIMIT 1)"
         " SELECT (SELECT day_remaining FROM told), (SELECT day_limit FROM told),"
         " (SELECT outcome FROM failed, succeeded WHERE failed.at > succeeded.at)",
-        (FULL, list(FINAL), RefusedAnswerError.outcome),
+        (FULL, list(FINAL), list(OF_THE_PART), RefusedAnswerError.outcome),
     ).fetchone()
     assert row is not None
     return Standing(*row)  # type: ignore[arg-type]

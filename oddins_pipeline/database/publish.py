@@ -176,13 +176,17 @@ def _record_success(connection: Connection, payload: Payload, counts: TableCount
         "normaliser": NORMALISER,
         "counts": {table: asdict(count) for table, count in counts.items()},
     }
+    # An answer that was published before is no news of the provider: the catalog stays as stale,
+    # and the last attempt to ask as failed, as they were.
+    connection.execute(
+        "INSERT INTO provider_sync_state AS s (source_id, entity, last_synced_at, cursor)"
+        " VALUES (%s, %s, now(), %s) ON CONFLICT (source_id, entity) DO UPDATE"
+        " SET cursor = EXCLUDED.cursor, last_synced_at = CASE WHEN EXISTS ("
+        "   SELECT FROM provider_payloads WHERE id = %s AND published_at IS NOT NULL)"
+        "  THEN s.last_synced_at ELSE EXCLUDED.last_synced_at END",
+        (payload.source_id, payload.entity, json.dumps(cursor), payload.id),
+    )
     connection.execute(
         "UPDATE provider_payloads SET published_at = now(), refusal = NULL WHERE id = %s",
         (payload.id,),
-    )
-    connection.execute(
-        "INSERT INTO provider_sync_state (source_id, entity, last_synced_at, cursor)"
-        " VALUES (%s, %s, now(), %s) ON CONFLICT (source_id, entity) DO UPDATE"
-        " SET last_synced_at = EXCLUDED.last_synced_at, cursor = EXCLUDED.cursor",
-        (payload.source_id, payload.entity, json.dumps(cursor)),
     )

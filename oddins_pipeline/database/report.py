@@ -50,7 +50,8 @@ def report(connection: Connection) -> dict[str, Any]:
         ).fetchone()
         backfills = cursor.execute(
             "SELECT season, status, attempts, next_attempt_at, error FROM backfill_requests"
-            " WHERE status IN ('requested', 'running') ORDER BY next_attempt_at, id"
+            " WHERE status IN ('requested', 'running') AND isfinite(next_attempt_at)"
+            " ORDER BY next_attempt_at, id"
         ).fetchall()
     return {
         "sync": states,
@@ -62,7 +63,9 @@ def report(connection: Connection) -> dict[str, Any]:
 
 
 def health(found: dict[str, Any], *, stale_after: timedelta, now: datetime | None = None) -> Health:
-    """Stale when the last full sync is older than `stale_after`; failing by the sync state."""
+    """Stale when the last full sync is older than `stale_after`; failing by the sync state. A full
+    sync makes up for a partial one that failed before it.
+    """
     now = now or datetime.now(timezone.utc)
     full = next((state for state in found["sync"] if state["entity"] == FULL), None)
     synced_at = full["last_synced_at"] if full else None
@@ -75,6 +78,6 @@ def health(found: dict[str, Any], *, stale_after: timedelta, now: datetime | Non
     problems += [
         f"failing: {state['entity']}: {state['last_error']}"
         for state in found["sync"]
-        if state["failing"]
+        if state["failing"] and not (synced_at and state["last_error_at"] < synced_at)
     ]
     return Health(tuple(problems))

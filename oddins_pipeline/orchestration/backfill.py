@@ -38,7 +38,8 @@ def backfill_season(context: dg.OpExecutionContext) -> None:
         season = _season_of(context)
         session = run.session
         session.query = Query(season=season)
-        _begin(context, session)
+        if not _begin(context, session):
+            return
         found = _fetch_and_publish(context, run)
     except OddinsError as error:
         raise failure_of(error) from None
@@ -74,15 +75,24 @@ def _season_of(context: dg.OpExecutionContext) -> int:
     return int(context.partition_key)
 
 
-def _begin(context: dg.OpExecutionContext, session: Session) -> None:
-    """Names the run in its request. Raises PostponedError when quota must not be spent now."""
+def _begin(context: dg.OpExecutionContext, session: Session) -> bool:
+    """Names the run in its request; False when that has been fulfilled meanwhile. Raises
+    PostponedError when quota must not be spent now.
+    """
     with database_errors():
         request = context.run.tags.get(REQUEST_TAG)
-        if request is not None:
-            backfills.note_run(session.connection, int(request), context.run_id)
+        by_hand = context.run.parent_run_id is not None  # run again: it is wanted all the same
+        if (
+            request is not None
+            and not backfills.note_run(session.connection, int(request), context.run_id)
+            and not by_hand
+        ):
+            context.log.info(f"request {request} is no longer open: nothing is fetched")
+            return False
         objection = optional_work_objection(session.connection)
     if objection is not None:
         raise PostponedError(objection)
+    return True
 
 
 @dg.job(

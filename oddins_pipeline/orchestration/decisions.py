@@ -14,6 +14,7 @@ from oddins_pipeline.errors import (
     PlanError,
     PostponedError,
 )
+from oddins_pipeline.season_range import FIRST_SEASON, is_season, last_season
 
 FREE = frozenset({LockHeldError.outcome, PostponedError.outcome, NoSeasonError.outcome})
 """Outcomes of runs that did not get to ask the provider: nothing failed, no attempt is used up."""
@@ -38,11 +39,20 @@ class Ending:
 def settle(request: Request, ended: Ending, *, pause: float) -> Settled:
     """What the request becomes; `pause` seconds after the first attempt, doubled after each."""
     if ended.outcome in FREE:
-        return Settled("requested", request.attempts - 1, ended.message, FREE_PAUSE)
+        return Settled("requested", max(0, request.attempts - 1), ended.message, FREE_PAUSE)
     if ended.outcome in HOPELESS or request.attempts >= MOST_ATTEMPTS:
         return Settled("failed", request.attempts, ended.message)
     seconds = min(pause * 2 ** (request.attempts - 1), LONGEST_PAUSE.total_seconds())
     return Settled("requested", request.attempts, ended.message, seconds)
+
+
+def hopeless(request: Request) -> str | None:
+    """Why no attempt of a request can be made; None when one can. Anyone may write a row."""
+    if not is_season(request.season):
+        return f"season {request.season} is outside {FIRST_SEASON} to {last_season()}"
+    if request.status == "requested" and request.attempts >= MOST_ATTEMPTS:
+        return f"its {MOST_ATTEMPTS} attempts are used up; ask for the season anew"
+    return None
 
 
 def due(requests: Iterable[Request], now: datetime, *, at_once: int) -> list[Request]:

@@ -56,7 +56,9 @@ def end_dead_runs(
     dead = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=AT_WORK)):
         run = record.dagster_run
-        spared = 0.0 if COMMAND_TAG in run.tags else SPARED
+        # Run again from the page, it keeps the tag and is no command's any more.
+        by_command = COMMAND_TAG in run.tags and run.parent_run_id is None
+        spared = 0.0 if by_command else SPARED
         started_at = (
             datetime.fromtimestamp(record.start_time, timezone.utc)
             if record.start_time

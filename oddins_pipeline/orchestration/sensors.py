@@ -16,7 +16,7 @@ from oddins_pipeline.database.sync_state import last_full_sync
 from oddins_pipeline.logs import hide
 from oddins_pipeline.notify import Told, notify_attention
 from oddins_pipeline.orchestration.attention import subscription_warning
-from oddins_pipeline.orchestration.decisions import Asked, catch_up, due, settle
+from oddins_pipeline.orchestration.decisions import Asked, catch_up, due, hopeless, settle
 from oddins_pipeline.orchestration.failures import ending
 from oddins_pipeline.orchestration.jobs import (
     BACKFILL_JOB,
@@ -31,7 +31,6 @@ from oddins_pipeline.orchestration.runs import (
     record_run_failure,
     sync_in_progress,
 )
-from oddins_pipeline.season_range import FIRST_SEASON, is_season, last_season
 from oddins_pipeline.settings import Settings, load_settings
 from oddins_pipeline.target import Target, choose_target, database_url
 
@@ -120,7 +119,9 @@ def build_sensors() -> list[dg.SensorDefinition]:
         context.update_cursor(_cursor(asked, told))
         if reason is not None:
             return dg.SkipReason(reason)
-        key = f"catch-up {asked.since} {asked.times}"
+        # By the moment: a cursor that was reset on the page would count the same times again, and
+        # Dagster would skip the keys that it has seen.
+        key = f"catch-up {asked.at}"
         return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key)])
 
     @dg.sensor(
@@ -154,9 +155,9 @@ def _follow_up(instance: dg.DagsterInstance, catalog: Catalog) -> list[dg.RunReq
         if request.status != "running":
             continue
         run = next(iter(instance.get_runs(dg.RunsFilter(tags=_tags(request)), limit=1)), None)
-        if run is None:
+        if run is None and not _give_up(catalog, request):
             lost.append(_run_request(request))
-        elif run.is_finished:
+        elif run is not None and run.is_finished:
             ended = ending(instance, run.run_id)
             settled = settle(request, ended, pause=catalog.settings.backfill_pause)
             backfills.settle(catalog.connection, request, settled)
@@ -167,14 +168,20 @@ def _begin(catalog: Catalog) -> list[dg.RunRequest]:
     begun = []
     now = datetime.now(timezone.utc)
     for request in due(backfills.open_requests(catalog.connection), now, at_once=AT_ONCE):
-        if not is_season(request.season):
-            told = f"season {request.season} is outside {FIRST_SEASON} to {last_season()}"
-            settled = Settled("failed", request.attempts, told)
-            backfills.settle(catalog.connection, request, settled)
+        if _give_up(catalog, request):
             continue
-        if backfills.claim(catalog.connection, request):
-            begun.append(_run_request(request))
+        claimed = backfills.claim(catalog.connection, request)
+        if claimed is not None:
+            begun.append(_run_request(claimed))
     return begun
+
+
+def _give_up(catalog: Catalog, request: Request) -> bool:
+    """Settles a request that no run can fulfil."""
+    reason = hopeless(request)
+    if reason is not None:
+        backfills.settle(catalog.connection, request, Settled("failed", request.attempts, reason))
+    return reason is not None
 
 
 def _run_request(request: Request) -> dg.RunRequest:

@@ -64,7 +64,7 @@ def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
     assert context.instance is not None
     instance, run_id = context.instance, context.run.run_id
     set_run(run_id)
-    facts = {"entity": entity_of(context.run), "run_id": run_id}
+    entity = entity_of(context.run)
     with ExitStack() as stack:
         settings = target = None
         try:
@@ -84,13 +84,28 @@ def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
             stack.close()
             if settings is not None and target is not None:
                 told = InterruptedSyncError()
-                record_failure(settings, target, str(told), outcome=told.outcome, **facts)
+                record_failure(
+                    settings,
+                    target,
+                    str(told),
+                    entity=entity,
+                    run_id=run_id,
+                    outcome=told.outcome,
+                )
             raise
         yield run
         stack.close()
         failed = step_failure(instance, run_id)
         if failed and failed.outcome not in FREE and settings is not None and target is not None:
-            record_failure(settings, target, failed.message, outcome=failed.outcome, **facts)
+            record_failure(
+                settings,
+                target,
+                failed.message,
+                entity=entity,
+                run_id=run_id,
+                outcome=failed.outcome,
+                at=failed.at,
+            )
 
 
 def given_session(run: RunSession) -> dg.ResourceDefinition:

@@ -81,7 +81,8 @@ def storage_url(catalog_url: str) -> str:
     options = [given] if isinstance(given, str) else list(given)
     url = url.set(drivername="postgresql+psycopg2").update_query_dict(
         {
-            "options": " ".join([*options, f"-csearch_path={SCHEMA}"]),
+            # Its columns hold UTC without saying so; the server's own zone may be another.
+            "options": " ".join([*options, f"-csearch_path={SCHEMA}", "-ctimezone=UTC"]),
             "application_name": APPLICATION_NAME,
         }
     )
