@@ -17,7 +17,7 @@ import pytest
 
 from oddins_pipeline.database.lock import lock_id
 from oddins_pipeline.definitions import build_definitions
-from oddins_pipeline.orchestration.jobs import BACKFILL_JOB, DUE_TAG, REQUEST_TAG, SYNC_JOB
+from oddins_pipeline.orchestration.jobs import BACKFILL_JOB, CLAIM_TAG, REQUEST_TAG, SYNC_JOB
 from oddins_pipeline.orchestration.schedules import build_schedules
 from oddins_pipeline.orchestration.sensors import build_sensors
 from oddins_pipeline_tests.conftest import Service
@@ -254,7 +254,7 @@ def test_a_run_that_ended_without_publishing_puts_its_request_back(
     service.query("INSERT INTO backfill_requests (season) VALUES (2024) RETURNING id")
     (asked,) = tick(instance, "backfill_requests_sensor").run_requests or []
     run = add_run(instance, BACKFILL_JOB, Status.STARTED, **asked.tags)
-    assert set(asked.tags) >= {REQUEST_TAG, DUE_TAG}
+    assert set(asked.tags) >= {REQUEST_TAG, CLAIM_TAG}
     assert not tick(instance, "backfill_requests_sensor").run_requests
     instance.report_run_failed(run, "the worker crashed")
     assert not tick(instance, "backfill_requests_sensor").run_requests

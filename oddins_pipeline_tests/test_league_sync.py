@@ -202,6 +202,9 @@ def test_publishing_again_without_asking_is_no_sign_of_life_of_the_provider(
     assert service.sync("--replay").code == 0
     assert service.query(state) == before
     assert service.run("status", "--check", **service.environment()).code == 1
+    assert service.sync("--force").code == 0, "the same answer, but asked for"
+    assert service.query(state)[0] > before[0]
+    assert service.run("status", "--check", **service.environment()).code == 0
 
 
 def test_a_full_sync_makes_up_for_a_partial_one_that_failed(service: Service) -> None:

@@ -11,8 +11,8 @@ ASSET_JOB = "__ASSET_JOB"
 """Dagster's name for what "Materialize" and `dagster asset materialize` start."""
 
 REQUEST_TAG = "oddins/backfill_request"
-DUE_TAG = "oddins/backfill_due"
-"""When the attempt was due, which names it: the count of attempts comes again after a free one."""
+CLAIM_TAG = "oddins/backfill_claim"
+"""The moment of the claim, which names the attempt: the count comes again after a free one."""
 
 COMMAND_TAG = "oddins/command"
 """On runs of the command line, which are connected before Dagster knows of them."""

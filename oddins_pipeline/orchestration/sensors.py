@@ -20,7 +20,7 @@ from oddins_pipeline.orchestration.decisions import Asked, catch_up, due, hopele
 from oddins_pipeline.orchestration.failures import ending
 from oddins_pipeline.orchestration.jobs import (
     BACKFILL_JOB,
-    DUE_TAG,
+    CLAIM_TAG,
     REQUEST_TAG,
     SYNC_JOB,
     automation_is_on,
@@ -188,14 +188,14 @@ def _run_request(request: Request) -> dg.RunRequest:
     """The same key for the same attempt: asked for twice, it still becomes one run."""
     tags = _tags(request)
     return dg.RunRequest(
-        run_key=f"backfill {request.id} due {tags[DUE_TAG]}",
+        run_key=f"backfill {request.id} claimed {tags[CLAIM_TAG]}",
         partition_key=str(request.season),
         tags=tags,
     )
 
 
 def _tags(request: Request) -> dict[str, str]:
-    return {REQUEST_TAG: str(request.id), DUE_TAG: request.next_attempt_at.isoformat()}
+    return {REQUEST_TAG: str(request.id), CLAIM_TAG: request.next_attempt_at.isoformat()}
 
 
 def _cursor(asked: Asked, told: Told) -> str:
