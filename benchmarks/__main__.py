@@ -55,7 +55,7 @@ def main(
     sizes: dict[float, int] = {}
     found: list[Measurement] = []
     names = set(ways) or {way.name for way in WAYS}
-    folder = Path(tempfile.mkdtemp(prefix="oddins-bench-"))
+    directory = Path(tempfile.mkdtemp(prefix="oddins-bench-"))
 
     def say(message: str) -> None:
         click.echo(f"[{time.monotonic() - started:6.1f} s] {message}", err=True)
@@ -63,13 +63,13 @@ def main(
     try:
         with running(int(postgres or default_major())) as template:
             server = _version(template)
-            bench = Bench(template, folder, say)
+            bench = Bench(template, directory, say)
             for scale in scales or ((1.0,) if quick else tuple(REPEATS)):
                 rounds = repeats or (2 if quick else REPEATS.get(scale, 3))
                 measured, sizes[scale] = bench.size(scale, rounds, names)
                 found += measured
     finally:
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
     summary = Summary(found, sizes)
     text = markdown(summary, server, quick)
     click.echo(text)

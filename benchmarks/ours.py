@@ -8,9 +8,9 @@ import time
 import httpcore  # noqa: F401
 import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
 
-from oddins_pipeline.settings import load_settings
-from oddins_pipeline.sync import open_session
-from oddins_pipeline.target import choose_target
+from oddins_pipeline.config.settings import load_settings
+from oddins_pipeline.config.target import choose_target
+from oddins_pipeline.pipeline.sync import open_session
 
 
 def load(url: str, provider: str) -> float:
@@ -18,12 +18,12 @@ def load(url: str, provider: str) -> float:
     settings = load_settings()
     target = choose_target(settings)
     with (
-        open_session(settings, target, run_id=None, lock_wait=0) as session,
+        open_session(settings, target, run_id=None, lock_timeout=0) as session,
         session.provider() as client,
     ):
         started = time.perf_counter()
         answer = client.leagues({})
         archived = session.archive(answer, client.base_url)
         del answer
-        session.publish(session.judge(archived))
+        session.publish(session.validate(archived))
         return time.perf_counter() - started

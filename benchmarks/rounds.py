@@ -116,10 +116,10 @@ def providing(scale: float, template: str) -> Iterator[Provider]:
 
 @dataclass(frozen=True)
 class Bench:
-    """One run of the benchmark: where its server and its scratch folder are."""
+    """One run of the benchmark: where its server and its scratch directory are."""
 
     template: str
-    folder: Path
+    directory: Path
     say: Callable[[str], None]
 
     def size(self, scale: float, repeats: int, names: set[str]) -> tuple[list[Measurement], int]:
@@ -140,7 +140,7 @@ class Bench:
     def _round(
         self, provider: Provider, scale: float, repeat: int, ways: list[Way]
     ) -> list[Measurement]:
-        shutil.rmtree(self.folder / "dlt", ignore_errors=True)
+        shutil.rmtree(self.directory / "dlt", ignore_errors=True)
         databases = sorted({way.database for way in ways})
         for name in databases:
             self._admin(f"CREATE DATABASE {name} TEMPLATE template")
@@ -190,7 +190,7 @@ class Bench:
         command = [sys.executable, "-m", "benchmarks.child", way.name, url, provider.url]
         if way.name == CLI:
             command = [sys.executable, "-m", "oddins_pipeline", "sync", "leagues", "--json"]
-        log = self.folder / "log"
+        log = self.directory / "log"
         started = time.perf_counter()
         with (
             log.open("w") as errors,
@@ -199,7 +199,7 @@ class Bench:
                 stdout=subprocess.PIPE,
                 stderr=errors,
                 text=True,
-                cwd=self.folder,
+                cwd=self.directory,
                 env=self._environment(url, provider),
             ) as process,
         ):
@@ -213,21 +213,21 @@ class Bench:
         return wall, usage.ru_maxrss, json.loads(said.splitlines()[-1])
 
     def _environment(self, url: str, provider: Provider) -> dict[str, str]:
-        home = self.folder / "dagster"
+        home = self.directory / "dagster"
         home.mkdir(exist_ok=True)
         shutil.copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
         return {
             "PATH": os.environ["PATH"],
-            "HOME": str(self.folder),
+            "HOME": str(self.directory),
             "PYTHONPATH": str(PROJECT),
             "DATABASE_URL": url,
             "SPORTS_PROVIDER_API_KEY": "bench-key",
             "API_FOOTBALL_BASE_URL": provider.url,
             "ODDINS_HTTP_MAX_BODY_MB": "2048",
             "ODDINS_HTTP_READ_TIMEOUT": "120",
-            "ODDINS_HOME": str(self.folder),
+            "ODDINS_HOME": str(self.directory),
             "DAGSTER_HOME": str(home),
-            "DLT_PIPELINES": str(self.folder / "dlt"),
+            "DLT_PIPELINES": str(self.directory / "dlt"),
             "RUNTIME__DLTHUB_TELEMETRY": "false",
         }
 

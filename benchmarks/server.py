@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from oddins_pipeline.database import embedded_root as root
 from oddins_pipeline.database.upgrade import upgrade
+from oddins_pipeline.embedded_postgres import root
 
 DEBIAN = Path("/usr/lib/postgresql/15/bin")
 OPTIONS = {
@@ -32,18 +32,18 @@ def default_major() -> int:
 @contextmanager
 def running(major: int) -> Iterator[str]:
     """The address of its database `template`, which has the catalog's schema."""
-    folder = Path(tempfile.mkdtemp(prefix="oddins-bench-"))
+    directory = Path(tempfile.mkdtemp(prefix="oddins-bench-"))
     owner = None
-    if root.applies():
+    if root.is_root():
         owner = "postgres" if major == 15 else root.user()
-        shutil.chown(folder, owner, pwd.getpwnam(owner).pw_gid)
+        shutil.chown(directory, owner, pwd.getpwnam(owner).pw_gid)
     programs = DEBIAN if major == 15 else root.binaries(owner)
     port = _free_port()
     given = " ".join(f"-c {name}={value}" for name, value in OPTIONS.items())
-    options = f"-p {port} -k {folder} {given}"
+    options = f"-p {port} -k {directory} {given}"
 
     def run(program: str, *arguments: str) -> None:
-        root.run([programs / program, *arguments], folder, owner, timeout=120)
+        root.run([programs / program, *arguments], directory, owner, timeout=120)
 
     run("initdb", "-D", "data", "-U", "postgres", "-A", "trust", "-E", "UTF8", "--locale=C")
     try:
@@ -54,7 +54,7 @@ def running(major: int) -> Iterator[str]:
         yield url
     finally:
         run("pg_ctl", "-D", "data", "-m", "immediate", "stop")
-        shutil.rmtree(folder, ignore_errors=True)
+        shutil.rmtree(directory, ignore_errors=True)
 
 
 def _free_port() -> int:

@@ -19,8 +19,8 @@ OddinsError
 │   ├── ProviderFaultError    5xx, 499, `errors.bug`, redirects
 │   ├── UnknownProviderError  an error that this client does not know
 │   ├── TransportError        timeout, reset, truncated, not JSON
-│   └── MalformedAnswerError  an envelope that cannot be right
-└── RefusedAnswerError        the guard does not trust the answer
+│   └── MalformedResponseError  an envelope that cannot be right
+└── ResponseRejectedError        the guard does not trust the answer
 
 Each carries one plain sentence (`str(error)`), the `outcome` under which it is recorded, and
 whether trying again soon may help (`passing`).
@@ -36,7 +36,7 @@ class OddinsError(Exception):
 
     outcome: ClassVar[str] = "failed"
     exit_code: ClassVar[int] = 1
-    passing: ClassVar[bool] = False
+    retryable: ClassVar[bool] = False
 
 
 class UsageError(OddinsError):
@@ -51,14 +51,14 @@ class LockHeldError(OddinsError):
 
     outcome = "lock_held"
     exit_code = 75
-    passing = True
+    retryable = True
 
 
 class InterruptedSyncError(OddinsError):
     """Somebody ended the sync before it was done."""
 
     outcome = "interrupted"
-    passing = True
+    retryable = True
 
     def __init__(self) -> None:
         super().__init__("the sync was interrupted (Ctrl-C, SIGTERM or a cancelled run)")
@@ -68,14 +68,14 @@ class DatabaseError(OddinsError):
     """The database cannot be reached or is not what this code needs."""
 
     outcome = "database"
-    passing = True
+    retryable = True
 
 
 class SchemaError(DatabaseError):
     """The database's revision or encoding is not what this code needs."""
 
     outcome = "schema"
-    passing = False
+    retryable = False
 
 
 class NothingToPublishError(OddinsError):
@@ -88,7 +88,7 @@ class PostponedError(OddinsError):
     """Optional work (a backfill, a catch-up) that must wait; nothing was fetched."""
 
     outcome = "postponed"
-    passing = True
+    retryable = True
 
 
 class NoSeasonError(OddinsError):
@@ -131,7 +131,7 @@ class SuspendedError(ProviderError):
     """The account is suspended."""
 
     outcome = "suspended"
-    remedy = "waiting does not help, nor do further calls: settle it in the provider's dashboard"
+    remedy = "waiting does not help, nor do further calls: resolve it in the provider's dashboard"
 
 
 class PlanError(ProviderError):
@@ -160,7 +160,7 @@ class RateLimitError(ProviderError):
 
     outcome = "rate_limit"
     remedy = "try again in a minute, and look for another user of the same key"
-    passing = True
+    retryable = True
 
 
 class BadRequestError(ProviderError):
@@ -175,7 +175,7 @@ class ProviderFaultError(ProviderError):
 
     outcome = "provider_fault"
     remedy = "try again later"
-    passing = True
+    retryable = True
 
 
 class UnknownProviderError(ProviderError):
@@ -190,17 +190,17 @@ class TransportError(ProviderError):
 
     outcome = "transport_fault"
     remedy = "try again later, and check the network and API_FOOTBALL_BASE_URL"
-    passing = True
+    retryable = True
 
 
-class MalformedAnswerError(ProviderError):
+class MalformedResponseError(ProviderError):
     """A body or envelope that cannot be a whole answer."""
 
     outcome = "malformed"
     remedy = "nothing was written; try again later, and report it if it stays so"
 
 
-class RefusedAnswerError(OddinsError):
+class ResponseRejectedError(OddinsError):
     """The guard does not trust the answer; nothing was written."""
 
     outcome = "refused"

@@ -25,7 +25,7 @@ _secrets: set[str] = set()
 _run_id: ContextVar[str | None] = ContextVar("run_id", default=None)
 
 
-def hide(secrets: Iterable[str]) -> None:
+def register_secrets(secrets: Iterable[str]) -> None:
     """Registers texts that no log line and no message may show."""
     _secrets.update(secret for secret in secrets if len(secret) >= 3)  # noqa: PLR2004
 
@@ -37,7 +37,7 @@ def redact(text: str) -> str:
     return text
 
 
-def one_line(text: str, limit: int = 1_000) -> str:
+def sanitize(text: str, limit: int = 1_000) -> str:
     """`text` redacted, on one line, without control characters, at most `limit` characters."""
     start = redact(text)[: limit * 10]  # whatever its length: flattening is slow
     flat = " ".join("".join(c if c.isprintable() else " " for c in start).split())
@@ -96,7 +96,7 @@ class TextFormatter(logging.Formatter):
         return redact(line)
 
 
-def to_stderr(*, as_json: bool) -> None:
+def configure_logging(*, as_json: bool) -> None:
     """Sends the core's log lines to stderr: JSON lines, or text for a terminal.
 
     Warnings of libraries take the same road, or they would be printed unredacted.

@@ -19,9 +19,9 @@ import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
-from oddins_pipeline.database import embedded
 from oddins_pipeline.database.pool import close_pools
 from oddins_pipeline.database.upgrade import upgrade
+from oddins_pipeline.embedded_postgres import cluster
 from oddins_pipeline.sample_provider import SampleProvider
 from oddins_pipeline_tests import namespaces
 from oddins_pipeline_tests.postgres15 import BINARIES, Postgres15
@@ -85,8 +85,8 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
 @pytest.fixture(scope="session")
 def _server18() -> Iterator[str]:
     home = Path(tempfile.mkdtemp(prefix="oddins-tests-"))
-    yield embedded.start(home, "oddins_template")
-    embedded.destroy(home)
+    yield cluster.start(home, "oddins_template")
+    cluster.destroy(home)
     shutil.rmtree(home, ignore_errors=True)
 
 

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 from datetime import datetime, timezone
 from typing import Any
 
-from oddins_pipeline.catalog.answer import canonical_hash
-from oddins_pipeline.database.archive import Params, Received
+from oddins_pipeline.catalog.account import Quota
+from oddins_pipeline.catalog.response import canonical_hash
+from oddins_pipeline.config.settings import Settings
+from oddins_pipeline.config.target import REAL_SOURCE, Target
+from oddins_pipeline.database.payloads import Params, RawResponse
 from oddins_pipeline.database.publish import TableCounts
-from oddins_pipeline.provider.account import Quota
-from oddins_pipeline.provider.client import Answer
-from oddins_pipeline.settings import Settings
-from oddins_pipeline.sync import Archived, Session, open_session
-from oddins_pipeline.target import REAL_SOURCE, Target
+from oddins_pipeline.pipeline.sync import Archived, Session, open_session
+from oddins_pipeline.provider.client import LeaguesResponse
 from oddins_pipeline_tests.test_league_sync import body_of
 
 Entries = list[dict[str, Any]]
@@ -33,26 +33,26 @@ class Core:
     def sync(
         self, entries: Entries, params: Params | None = None, *, force: bool = False
     ) -> TableCounts:
-        """Publishes an answer over `entries`. Raises RefusedAnswerError."""
+        """Publishes an answer over `entries`. Raises ResponseRejectedError."""
         entries = json.loads(json.dumps(entries))
-        received = Received(
+        received = RawResponse(
             body=body_of(entries),
             params=params or {},
             fetched_at=datetime.now(timezone.utc),
             sha256=canonical_hash(entries),
             results=len(entries),
         )
-        answer = Answer(received, entries, REAL_SOURCE, Quota())
+        answer = LeaguesResponse(received, entries, REAL_SOURCE, Quota())
         self._session.force = force
         return self._publish(self._session.archive(answer, "https://provider.example.test"))
 
     def replay(self) -> TableCounts:
-        """What `--replay` does. Raises NothingToPublishError, RefusedAnswerError."""
+        """What `--replay` does. Raises NothingToPublishError, ResponseRejectedError."""
         self._session.force = False
         return self._publish(self._session.replayed())
 
     def _publish(self, archived: Archived) -> TableCounts:
-        return self._session.publish(self._session.judge(archived))
+        return self._session.publish(self._session.validate(archived))
 
     def query(self, statement: str, *values: object) -> list[Row]:
         """Rows of a statement on the session's own connection."""
@@ -75,6 +75,6 @@ def core_on(url: str, **settings: Any) -> Iterator[Core]:
     """An open session; `settings` replace defaults."""
     known = Settings(_env_file=None, database_url=url, **settings)
     with open_session(
-        known, Target(sample=False, embedded=None), run_id=None, lock_wait=0
+        known, Target(sample=False, embedded=None), run_id=None, lock_timeout=0
     ) as session:
         yield Core(session)

@@ -66,7 +66,7 @@ class Victim:
     """One sync in a process of its own."""
 
     service: Service
-    folder: Path
+    directory: Path
     arguments: tuple[str, ...] = COMMAND
     environment: dict[str, str] = field(default_factory=dict)
     query: str = ""
@@ -76,7 +76,7 @@ class Victim:
         self.process = subprocess.Popen(
             [sys.executable, *self.arguments],
             env={**os.environ, **self.service.environment(), **self.environment},
-            cwd=self.folder,
+            cwd=self.directory,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.PIPE,
             text=True,

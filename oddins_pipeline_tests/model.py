@@ -39,7 +39,7 @@ class Unusable(Exception):  # noqa: N818 - a finding, not a failure
 
 
 @dataclass
-class Answer:
+class LeaguesResponse:
     """One answer's rows, by country name, provider league id, and (provider league id, year)."""
 
     countries: dict[str, Row] = field(default_factory=dict)
@@ -85,7 +85,7 @@ class Catalog:
             self._delist(answer)
         return True
 
-    def _accepts(self, answer: Answer, *, full: bool, force: bool) -> bool:
+    def _accepts(self, answer: LeaguesResponse, *, full: bool, force: bool) -> bool:
         if full and not answer.leagues:
             return False
         if force:
@@ -108,7 +108,7 @@ class Catalog:
         ]
         return len(there) * 1000 >= len(leagues) * 995 and len(theirs) * 100 >= len(seasons) * 99
 
-    def _rename(self, answer: Answer) -> None:
+    def _rename(self, answer: LeaguesResponse) -> None:
         """Old names of which exactly one unknown name has taken over all the listed leagues."""
         wanted: dict[str, list[str]] = {}
         for old, row in self.countries.items():
@@ -133,7 +133,7 @@ class Catalog:
             slug = f"{slug}-{number}"
         return slug
 
-    def _delist(self, answer: Answer) -> None:
+    def _delist(self, answer: LeaguesResponse) -> None:
         for number, row in self.leagues.items():
             if number not in answer.leagues and number not in answer.kept_leagues:
                 row["delisted"] = True
@@ -164,9 +164,9 @@ class Catalog:
         return copy.deepcopy(self)
 
 
-def read(entries: list[Any]) -> Answer:
+def read(entries: list[Any]) -> LeaguesResponse:
     """What one answer says, whatever its elements are and in whatever order."""
-    answer = Answer()
+    answer = LeaguesResponse()
     texts: dict[int, str] = {}
     rivals: dict[Key, list[Any]] = {}
     for entry in entries:
@@ -197,7 +197,9 @@ def read(entries: list[Any]) -> Answer:
     return answer
 
 
-def _sort_season(answer: Answer, league: int, raw: Any, rivals: dict[Key, list[Any]]) -> None:
+def _sort_season(
+    answer: LeaguesResponse, league: int, raw: Any, rivals: dict[Key, list[Any]]
+) -> None:
     try:
         rivals.setdefault((league, _season(raw)["year"]), []).append(raw)
     except Unusable:
@@ -209,7 +211,7 @@ def _sort_season(answer: Answer, league: int, raw: Any, rivals: dict[Key, list[A
             answer.kept_leagues.add(league)
 
 
-def _name_countries(answer: Answer) -> None:
+def _name_countries(answer: LeaguesResponse) -> None:
     told: dict[str, list[Row]] = {}
     for league in answer.leagues.values():
         country = league.pop("_country")

@@ -20,7 +20,7 @@ from selenium.common.exceptions import StaleElementReferenceException, WebDriver
 from selenium.webdriver.chrome.service import Service as Driver
 from selenium.webdriver.common.by import By
 
-from oddins_pipeline.database import embedded
+from oddins_pipeline.embedded_postgres import cluster
 
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 LOCATION = "/locations/oddins_pipeline.definitions"
@@ -61,7 +61,7 @@ def served(home: Path, *arguments: str, **environment: str) -> Iterator[str]:
         except subprocess.TimeoutExpired:
             os.killpg(process.pid, signal.SIGKILL)
             process.wait()
-        embedded.destroy(home)
+        cluster.destroy(home)
 
 
 def _wait_for_server(address: str, process: subprocess.Popen[bytes], log: Path) -> None:

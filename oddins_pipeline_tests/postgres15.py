@@ -15,11 +15,11 @@ BINARIES = Path("/usr/lib/postgresql/15/bin")
 
 
 class Postgres15:
-    """A server on a unix socket in a folder of its own, gone at the end.
+    """A server on a unix socket in a directory of its own, gone at the end.
 
     `listen` adds addresses at `port`, to which `access` (lines of pg_hba.conf) holds; `settings`
-    are further ones, `files` go into its data folder; `prefix` is a command that runs the server,
-    somewhere else.
+    are further ones, `files` go into its data directory; `prefix` is a command that runs the
+    server somewhere else.
     """
 
     def __init__(
@@ -39,19 +39,19 @@ class Postgres15:
         self._files = dict(files or {})
         if access:
             self._files["pg_hba.conf"] = f"local all all trust\n{access}\n"
-        self.folder = Path(tempfile.mkdtemp(prefix="oddins-pg15-", dir="/tmp"))
-        self.data = str(data or self.folder / "data")
-        self.wal = str(self.folder / "wal")
+        self.directory = Path(tempfile.mkdtemp(prefix="oddins-pg15-", dir="/tmp"))
+        self.data = str(data or self.directory / "data")
+        self.wal = str(self.directory / "wal")
 
     def __enter__(self) -> Self:
         if os.geteuid() == 0:
-            shutil.chown(self.folder, "postgres", "postgres")
+            shutil.chown(self.directory, "postgres", "postgres")
         named = ("-U", "postgres", "-A", "trust", "-E", "UTF8", "--waldir", self.wal)
         self._run("initdb", "-D", self.data, *named, "--no-sync")
         for name, text in self._files.items():
             self._put(name, text)
         self.start()
-        where = ("-h", str(self.folder), "-p", str(self._port), "-U", "postgres")
+        where = ("-h", str(self.directory), "-p", str(self._port), "-U", "postgres")
         self._run("createdb", *where, "oddins_template")
         return self
 
@@ -62,13 +62,13 @@ class Postgres15:
         trace: TracebackType | None,
     ) -> None:
         self.stop()
-        shutil.rmtree(self.folder, ignore_errors=True)
+        shutil.rmtree(self.directory, ignore_errors=True)
 
     def start(self) -> None:
         """Starts the server and waits until it accepts connections."""
         settings = " ".join(f"-c {setting}" for setting in self._settings)
-        options = f"-k {self.folder} -c fsync=off {settings}"
-        log = str(self.folder / "log")
+        options = f"-k {self.directory} -c fsync=off {settings}"
+        log = str(self.directory / "log")
         self._run("pg_ctl", "-D", self.data, "-w", "-o", options, "-l", log, "start")
 
     def stop(self) -> None:
@@ -77,7 +77,7 @@ class Postgres15:
 
     def url(self, database: str) -> str:
         """The address of one of its databases."""
-        return f"postgresql://postgres@/{database}?host={self.folder}&port={self._port}"
+        return f"postgresql://postgres@/{database}?host={self.directory}&port={self._port}"
 
     def _put(self, name: str, text: str) -> None:
         file = Path(self.data) / name
@@ -97,4 +97,4 @@ class Postgres15:
                 *command,
             ]
         command = [*self._prefix, *command]
-        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self.folder)
+        subprocess.run(command, check=True, stdout=subprocess.DEVNULL, cwd=self.directory)

@@ -8,33 +8,33 @@ import sys
 import tempfile
 from pathlib import Path
 
-from oddins_pipeline.database import embedded
+from oddins_pipeline.embedded_postgres import cluster
 from oddins_pipeline.sample_provider import SampleProvider
 from oddins_pipeline_tests.histories import History
 from oddins_pipeline_tests.page import Page, opened, served
 from oddins_pipeline_tests.test_league_sync import body_of
 
 
-def take(page: Page, folder: Path) -> None:
+def take(page: Page, directory: Path) -> None:
     """Two days of the catalog, then its graph, a table with its changes, and a backfill."""
     for day in (1, 2):
         page.materialize_all()
         page.wait_for_runs(day)
     page.open("/locations/oddins_pipeline.definitions/asset-groups/catalog")
     page.read("Materialized", "season_coverage")
-    page.picture(folder / "graph.png")
+    page.picture(directory / "graph.png")
     page.open("/assets/leagues?view=events")
     page.read("rows_updated", "changes")
-    page.picture(folder / "changes.png")
+    page.picture(directory / "changes.png")
     page.open("/assets/seasons?view=checks")
     page.click("one_current")
     page.read("More than one current season")
-    page.picture(folder / "checks.png")
+    page.picture(directory / "checks.png")
 
 
-def main(folder: Path) -> None:
+def main(directory: Path) -> None:
     """Serves, looks, and cleans up."""
-    folder.mkdir(parents=True, exist_ok=True)
+    directory.mkdir(parents=True, exist_ok=True)
     home = Path(tempfile.mkdtemp(prefix="oddins-pictures-"))
     life = History(seed=4, scale=1)
     first = life.full()
@@ -42,12 +42,12 @@ def main(folder: Path) -> None:
     with SampleProvider() as provider:
         provider.answers = [body_of(json.loads(json.dumps(first))), body_of(life.full())]
         environment = {
-            "DATABASE_URL": embedded.start(home, "oddins_odds"),
+            "DATABASE_URL": cluster.start(home, "oddins_odds"),
             "SPORTS_PROVIDER_API_KEY": "no-key-is-needed-here",
             "API_FOOTBALL_BASE_URL": provider.url,
         }
         with served(home, **environment) as address, opened(address, home / "profile") as page:
-            take(page, folder)
+            take(page, directory)
     shutil.rmtree(home, ignore_errors=True)
 
 

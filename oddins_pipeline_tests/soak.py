@@ -22,7 +22,7 @@ from oddins_pipeline_tests.model import Catalog, read_tables
 from oddins_pipeline_tests.test_league_sync import serve
 
 FAULTS = ("reset", "500", "truncate", "not-json", "empty", "quota", "suspended", "bug")
-ENVIRONMENT = {"ODDINS_HTTP_ATTEMPTS": "1", "ODDINS_LOCK_WAIT": "5"}
+ENVIRONMENT = {"ODDINS_HTTP_ATTEMPTS": "1", "ODDINS_LOCK_TIMEOUT": "5"}
 FAST = (*COMMAND, "--lock-timeout", "30")
 LEAKS = {
     "connections": "SELECT count(*) FROM pg_stat_activity WHERE datname = current_database()"
@@ -39,7 +39,7 @@ class Soak:
     """One life of a service; `days` pass in it."""
 
     service: Service
-    folder: Path
+    directory: Path
     seed: int
     happened: Counter[str] = field(default_factory=Counter)
 
@@ -89,7 +89,7 @@ class Soak:
     def start(self) -> Victim:
         """One more sync, with or without patience."""
         arguments = self.chance.choice([COMMAND, FAST])
-        return Victim(self.service, self.folder, arguments, ENVIRONMENT)
+        return Victim(self.service, self.directory, arguments, ENVIRONMENT)
 
     def publish(self) -> None:
         """A sync at peace: the catalog is what the model says."""

@@ -7,8 +7,8 @@ from typing import Any
 
 import pytest
 
-from oddins_pipeline.errors import MalformedAnswerError
-from oddins_pipeline.provider.account import Account, account_of, lapsed, warning
+from oddins_pipeline.catalog.account import Account, account_of, lapsed, warning
+from oddins_pipeline.errors import MalformedResponseError
 from oddins_pipeline_tests.conftest import Service
 
 NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
@@ -46,7 +46,7 @@ def test_an_end_that_cannot_be_read_is_unknown(end: Any) -> None:
 
 @pytest.mark.parametrize("value", [None, [], {}, {"response": []}, {"response": "x"}, 7])
 def test_what_is_no_status_is_malformed(value: Any) -> None:
-    with pytest.raises(MalformedAnswerError):
+    with pytest.raises(MalformedResponseError):
         account_of(value)
 
 

@@ -17,13 +17,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from oddins_pipeline.catalog.answer import canonical_hash, errors_of
 from oddins_pipeline.catalog.normalise import normalise
+from oddins_pipeline.catalog.response import canonical_hash, errors_of
+from oddins_pipeline.config.settings import load_settings
+from oddins_pipeline.config.target import choose_target
 from oddins_pipeline.errors import OddinsError
+from oddins_pipeline.pipeline.sync import LeagueFilter, Session, open_session
 from oddins_pipeline.sample_provider import SampleProvider
-from oddins_pipeline.settings import load_settings
-from oddins_pipeline.sync import Query, Session, open_session
-from oddins_pipeline.target import choose_target
 from oddins_pipeline_tests.conftest import KEY
 from oddins_pipeline_tests.model import FIXTURES, FLAGS, Catalog, read, read_tables
 from oddins_pipeline_tests.mutations import BASE, any_json, damaged, mutated, strange
@@ -111,13 +111,13 @@ class Line:
     def sync(self, body: bytes, *, full: bool = True, force: bool = False) -> OddinsError | None:
         """One sync over a real socket; the error when it was refused."""
         self.provider.answers = [body]
-        self.session.query = Query() if full else Query(season=2024)
+        self.session.query = LeagueFilter() if full else LeagueFilter(season=2024)
         self.session.force = force
         try:
             with self.session.provider() as client:
                 answer = client.leagues(self.session.query.params)
                 archived = self.session.archive(answer, client.base_url)
-            self.session.publish(self.session.judge(archived))
+            self.session.publish(self.session.validate(archived))
         except OddinsError as error:
             return error
         return None
@@ -141,7 +141,7 @@ def line(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
         monkeypatch.setenv("API_FOOTBALL_BASE_URL", provider.url)
         monkeypatch.setenv("ODDINS_HTTP_ATTEMPTS", "1")
         known = load_settings()
-        with open_session(known, choose_target(known), run_id="fuzz", lock_wait=0) as session:
+        with open_session(known, choose_target(known), run_id="fuzz", lock_timeout=0) as session:
             yield Line(session, provider, own)
 
 

@@ -11,13 +11,13 @@ import psycopg
 import pytest
 
 from oddins_pipeline import errors
-from oddins_pipeline.catalog.answer import entries_of, parse_body
-from oddins_pipeline.errors import MalformedAnswerError, OddinsError
-from oddins_pipeline.provider.transfer import _inflated
+from oddins_pipeline.catalog.response import entries_of, parse_body
+from oddins_pipeline.config.settings import Settings
+from oddins_pipeline.config.target import Target
+from oddins_pipeline.errors import MalformedResponseError, OddinsError
+from oddins_pipeline.pipeline.sync import open_session
+from oddins_pipeline.provider.transport import _inflated
 from oddins_pipeline.sample_provider import SampleProvider, generate_leagues
-from oddins_pipeline.settings import Settings
-from oddins_pipeline.sync import open_session
-from oddins_pipeline.target import Target
 from oddins_pipeline_tests.conftest import KEY, Service
 from oddins_pipeline_tests.test_any_answer import Line
 from oddins_pipeline_tests.test_provider_faults import LIMITS, Bench, Time
@@ -39,7 +39,7 @@ def bench(shared_database: str) -> Iterator[Bench]:
 def test_a_body_beyond_the_cap_is_left_at_the_cap(bench: Bench, fault: str) -> None:
     bench.provider.script(fault)
     error = bench.error(replace(SMALL, attempt=30, attempts=5))
-    assert type(error) is errors.MalformedAnswerError
+    assert type(error) is errors.MalformedResponseError
     assert "larger than 1000000 bytes" in str(error)
     assert "ODDINS_HTTP_MAX_BODY_MB" in str(error)
     assert len(bench.paths) == 1
@@ -78,7 +78,7 @@ def test_deep_nesting_is_parsed_or_refused_and_never_crashes(levels: int) -> Non
             if levels == 150:
                 assert parse_body(text)
                 continue
-            with pytest.raises(MalformedAnswerError, match="nested too deeply"):
+            with pytest.raises(MalformedResponseError, match="nested too deeply"):
                 parse_body(text)
 
 
@@ -88,7 +88,7 @@ def test_deep_nesting_is_parsed_or_refused_and_never_crashes(levels: int) -> Non
 def test_more_items_than_can_be_are_refused(entries: str) -> None:
     results = entries.count("0,") + 1 if entries.startswith("[0") else 1
     envelope = f'{{"errors":[],"results":{results},"paging":{{"total":1}},"response":{entries}}}'
-    with pytest.raises(MalformedAnswerError, match="more than 2000000 leagues and seasons"):
+    with pytest.raises(MalformedResponseError, match="more than 2000000 leagues and seasons"):
         entries_of(parse_body(envelope.encode()))
 
 
@@ -103,7 +103,7 @@ def line(database: str) -> Iterator[Line]:
             attempts=1,
         )
         target = Target(sample=False, embedded=None)
-        with open_session(known, target, run_id="bytes", lock_wait=0) as session:
+        with open_session(known, target, run_id="bytes", lock_timeout=0) as session:
             yield Line(session, provider, own)
 
 

@@ -124,8 +124,8 @@ def test_dagster_asset_materialize_works_wherever_it_is_called(
     entries = generate_leagues(0.02)
     serve(service, entries)
     environment = {**os.environ, **service.environment()}
-    folder = tmp_path / "folder"
-    folder.mkdir()
+    directory = tmp_path / "directory"
+    directory.mkdir()
     if where.endswith("home"):
         home = tmp_path / "dagster_home"
         home.mkdir()
@@ -138,7 +138,7 @@ def test_dagster_asset_materialize_works_wherever_it_is_called(
             *("--select", "*", "-m", "oddins_pipeline.definitions"),
         ],
         env=environment,
-        cwd=PROJECT if where == "project" else folder,
+        cwd=PROJECT if where == "project" else directory,
         capture_output=True,
         text=True,
         timeout=120,

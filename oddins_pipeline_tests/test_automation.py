@@ -268,7 +268,7 @@ def test_an_attempt_that_cost_nothing_is_followed_by_a_run_of_its_own(
     instance: dg.DagsterInstance, service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Dagster skips a run key that it has seen: the request would be open for ever."""
-    monkeypatch.setenv("ODDINS_LOCK_WAIT", "0")
+    monkeypatch.setenv("ODDINS_LOCK_TIMEOUT", "0")
     service.query("INSERT INTO backfill_requests (season) VALUES (2024) RETURNING id")
     job, keys = build_definitions().resolve_job_def(BACKFILL_JOB), set()
     with psycopg.connect(service.database) as other_sync:

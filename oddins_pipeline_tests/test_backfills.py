@@ -9,9 +9,9 @@ import pytest
 
 from oddins_pipeline.definitions import build_definitions
 from oddins_pipeline.orchestration.backfill import seasons
-from oddins_pipeline.orchestration.decisions import Ending
-from oddins_pipeline.orchestration.failures import ending
+from oddins_pipeline.orchestration.failures import run_failure
 from oddins_pipeline.orchestration.jobs import BACKFILL_JOB
+from oddins_pipeline.pipeline.backfill_policy import RunFailure
 from oddins_pipeline_tests.conftest import Service
 
 
@@ -25,9 +25,9 @@ def backfill(
     )
 
 
-def why(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> Ending:
+def why(instance: dg.DagsterInstance, result: dg.ExecuteInProcessResult) -> RunFailure:
     assert not result.success
-    return ending(instance, result.run_id)
+    return run_failure(instance, result.run_id)
 
 
 def statuses(service: Service) -> list[tuple[object, ...]]:

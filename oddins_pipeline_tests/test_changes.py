@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from oddins_pipeline.cli.changes import moment_of
-from oddins_pipeline.database.changes import Wanted, changes, query
+from oddins_pipeline.database.changes import ChangeFilter, changes, query
 from oddins_pipeline.database.publish import TABLES
 from oddins_pipeline.errors import UsageError
 from oddins_pipeline_tests.conftest import KEY, Oddins
@@ -159,7 +159,7 @@ def test_a_country_that_a_league_left_is_named(core: Core) -> None:
     moved = copied(ENTRIES[:2])
     moved[1]["country"] = {"name": "Wales", "code": "GB-WLS", "flag": None}
     core.sync(moved)
-    (change,) = changes(core.connection, Wanted(1, entity="leagues"))
+    (change,) = changes(core.connection, ChangeFilter(1, entity="leagues"))
     assert (change["old_country"], change["country"]) == ("England", "Wales")
 
 
@@ -233,12 +233,12 @@ def test_every_question_is_answered_by_an_index(any_database: str) -> None:
         plans += [
             plan(connection, query(wanted).as_string(connection), wanted.values)
             for wanted in (
-                Wanted(50),
-                Wanted(50, since=datetime.now(timezone.utc)),
-                Wanted(50, entity="countries"),
-                Wanted(50, league=39),
-                Wanted(50, league=39, entity="leagues"),
-                Wanted(50, payload_id=100),
+                ChangeFilter(50),
+                ChangeFilter(50, since=datetime.now(timezone.utc)),
+                ChangeFilter(50, entity="countries"),
+                ChangeFilter(50, league=39),
+                ChangeFilter(50, league=39, entity="leagues"),
+                ChangeFilter(50, payload_id=100),
             )
         ]
     for found in plans:

@@ -9,7 +9,7 @@ from datetime import datetime, timedelta, timezone
 import dagster as dg
 import pytest
 
-from oddins_pipeline.database.inspection import Facts, inspect
+from oddins_pipeline.database.catalog_facts import CatalogFacts, load_facts
 from oddins_pipeline.orchestration import checks
 from oddins_pipeline.sample_provider import generate_leagues
 from oddins_pipeline_tests.conftest import Service
@@ -29,12 +29,12 @@ def core(any_database: str) -> Iterator[Core]:
         yield opened
 
 
-def looked(core: Core) -> Facts:
-    return inspect(core.connection, stale_after=DAY)
+def looked(core: Core) -> CatalogFacts:
+    return load_facts(core.connection, stale_after=DAY)
 
 
 @pytest.fixture
-def facts(core: Core) -> Facts:
+def facts(core: Core) -> CatalogFacts:
     return looked(core)
 
 
@@ -88,16 +88,16 @@ def test_a_year_that_cannot_be_is_named(
     odd[1]["seasons"].append({"year": year, "start": start, "end": end})
     odd[1]["seasons"] = odd[1]["seasons"][-1:]
     core.sync(odd)
-    assert "years" in failed(core)
-    assert f"2/{year} League 2" in checks.years(looked(core)).words
+    assert "plausible_years" in failed(core)
+    assert f"2/{year} League 2" in checks.plausible_years(looked(core)).words
 
 
 def test_a_shrunken_and_a_swollen_catalog_are_seen(core: Core) -> None:
     core.sync(ENTRIES[:5])
-    assert failed(core) == {"counts"}
-    assert "leagues 6 → 5 (+0, −1)" in checks.counts(looked(core)).words
+    assert failed(core) == {"row_count_change"}
+    assert "leagues 6 → 5 (+0, −1)" in checks.row_count_change(looked(core)).words
     core.sync(ENTRIES)
-    assert failed(core) == {"counts"}
+    assert failed(core) == {"row_count_change"}
     core.sync(ENTRIES, force=True)
     assert failed(core) == set()
 
@@ -116,15 +116,15 @@ def test_known_duplicates_pass_and_other_anomalies_do_not(core: Core) -> None:
 def test_a_partial_sync_makes_nothing_fresh(core: Core) -> None:
     core.execute("UPDATE provider_sync_state SET last_synced_at = now() - interval '27 hours'")
     core.sync([league(6, "England", "GB", 2025)], {"season": "2025"})
-    assert failed(core) == {"fresh"}
+    assert failed(core) == {"freshness"}
     core.sync(ENTRIES)
     assert failed(core) == set()
 
 
-def test_staleness_says_how_old_and_what_to_do(facts: Facts) -> None:
-    never = checks.fresh(replace(facts, last_synced_at=None))
+def test_staleness_says_how_old_and_what_to_do(facts: CatalogFacts) -> None:
+    never = checks.freshness(replace(facts, last_synced_at=None))
     assert "materialize all assets" in never.words
-    old = checks.fresh(replace(facts, last_synced_at=NOW - timedelta(hours=30)), NOW)
+    old = checks.freshness(replace(facts, last_synced_at=NOW - timedelta(hours=30)), NOW)
     assert "30 h old, more than 26 h" in old.words
     assert "oddins doctor" in old.words
 
@@ -156,7 +156,7 @@ def test_a_selection_of_one_table_reports_its_checks_only(
     result = materialize(instance, "raw_leagues", "season_coverage")
     found = {(e.asset_key.path[-1], e.check_name) for e in result.get_asset_check_evaluations()}
     assert found == {
-        ("raw_leagues", "fresh"),
+        ("raw_leagues", "freshness"),
         ("raw_leagues", "anomalies"),
         ("season_coverage", "one_to_one"),
     }

@@ -10,19 +10,19 @@ from pathlib import Path
 
 import pytest
 
-from oddins_pipeline.database import embedded
+from oddins_pipeline.embedded_postgres import cluster
 from oddins_pipeline_tests.conftest import Service
 
 RECIPE = (Path(__file__).parent.parent / "docs" / "ci.md").read_text(encoding="utf-8")
 REAL, REHEARSAL = re.findall(r"^```sh\n(.*?)^```", RECIPE, re.MULTILINE | re.DOTALL)
 
 
-def run(script: str, folder: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+def run(script: str, directory: Path, **environment: str) -> subprocess.CompletedProcess[str]:
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
     return subprocess.run(
         ["/bin/sh", "-ec", script],
         env={**os.environ, **environment, "PATH": path},
-        cwd=folder,
+        cwd=directory,
         capture_output=True,
         text=True,
         timeout=180,
@@ -55,6 +55,6 @@ def test_the_rehearsal_needs_no_variable_at_all(tmp_path: Path) -> None:
     try:
         done = run(REHEARSAL, tmp_path, ODDINS_HOME=str(home))
     finally:
-        embedded.destroy(home)
+        cluster.destroy(home)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "leagues_seasons (api-football-sample): last synced" in done.stdout

@@ -9,11 +9,11 @@ from typing import Any
 import psycopg
 import pytest
 
+from oddins_pipeline.config.settings import load_settings
+from oddins_pipeline.config.target import choose_target
 from oddins_pipeline.database.publish import TABLES, TableCounts
+from oddins_pipeline.pipeline.sync import open_session
 from oddins_pipeline.sample_provider import generate_leagues
-from oddins_pipeline.settings import load_settings
-from oddins_pipeline.sync import open_session
-from oddins_pipeline.target import choose_target
 from oddins_pipeline_tests.conftest import Service
 from oddins_pipeline_tests.test_league_sync import Entries, serve
 
@@ -31,11 +31,11 @@ def sync(any_service: Service, monkeypatch: pytest.MonkeyPatch) -> Sync:
     def run() -> TableCounts:
         settings = load_settings()
         with (
-            open_session(settings, choose_target(settings), run_id=None, lock_wait=0) as session,
+            open_session(settings, choose_target(settings), run_id=None, lock_timeout=0) as session,
             session.provider() as client,
         ):
             archived = session.archive(client.leagues({}), client.base_url)
-            return session.publish(session.judge(archived))
+            return session.publish(session.validate(archived))
 
     return run
 
@@ -107,7 +107,7 @@ def test_a_forced_publication_of_the_same_answer_costs_nothing_in_the_four_table
     sync()
     rows, values = any_service.versions(), identities(any_service)
     monkeypatch.setattr("oddins_pipeline.catalog.normalise.NORMALISER", 0)
-    monkeypatch.setattr("oddins_pipeline.database.archive.NORMALISER", 0)
+    monkeypatch.setattr("oddins_pipeline.database.payloads.NORMALISER", 0)
     counts = sync()
     assert all(count.unchanged == count.received > 0 for count in counts.values())
     assert any_service.versions() == rows

@@ -6,15 +6,15 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 
-from oddins_pipeline.database.backfills import MOST_ATTEMPTS, Request, Status
-from oddins_pipeline.orchestration.decisions import (
-    Asked,
-    Ending,
+from oddins_pipeline.database.backfills import MAX_ATTEMPTS, Request, Status
+from oddins_pipeline.pipeline.backfill_policy import (
+    CatchUpState,
+    RunFailure,
     catch_up,
-    catch_up_pause,
+    catch_up_backoff,
     due,
-    is_dead,
-    settle,
+    is_orphaned,
+    next_status,
 )
 
 NOW = datetime(2026, 11, 24, 12, tzinfo=timezone.utc)
@@ -28,27 +28,29 @@ def request(
 
 
 def test_a_failed_attempt_is_tried_again_after_pauses_that_double() -> None:
-    failed = Ending("transport_fault", "the provider did not answer in time")
-    found = [settle(request(attempts=n), failed, pause=300) for n in range(1, MOST_ATTEMPTS)]
+    failed = RunFailure("transport_fault", "the provider did not answer in time")
+    found = [next_status(request(attempts=n), failed, pause=300) for n in range(1, MAX_ATTEMPTS)]
     assert [one.status for one in found] == ["requested"] * 4
     assert [one.pause_seconds for one in found] == [300, 600, 1200, 2400]
     assert {one.error for one in found} == {failed.message}
 
 
 def test_the_fifth_failed_attempt_is_the_last() -> None:
-    settled = settle(request(attempts=5), Ending("provider_fault", "HTTP 500"), pause=300)
+    settled = next_status(request(attempts=5), RunFailure("provider_fault", "HTTP 500"), pause=300)
     assert (settled.status, settled.attempts) == ("failed", 5)
 
 
 @pytest.mark.parametrize("outcome", ["plan", "bad_request"])
 def test_an_error_of_the_season_itself_is_not_asked_for_again(outcome: str) -> None:
-    settled = settle(request(attempts=1), Ending(outcome, "not in the plan"), pause=300)
+    settled = next_status(request(attempts=1), RunFailure(outcome, "not in the plan"), pause=300)
     assert settled.status == "failed"
 
 
 @pytest.mark.parametrize("outcome", ["lock_held", "postponed"])
 def test_a_run_that_asked_nothing_uses_up_no_attempt(outcome: str) -> None:
-    settled = settle(request(attempts=5), Ending(outcome, "another sync is at work"), pause=300)
+    settled = next_status(
+        request(attempts=5), RunFailure(outcome, "another sync is at work"), pause=300
+    )
     assert (settled.status, settled.attempts) == ("requested", 4)
 
 
@@ -60,12 +62,12 @@ def test_at_most_three_are_at_work_and_only_what_is_due_begins() -> None:
         request(4, "requested", due_in=-2),
         request(5, "requested", due_in=-3),
     ]
-    assert [one.id for one in due(requests, NOW, at_once=3)] == [2, 4]
-    assert due(requests, NOW, at_once=1) == []
+    assert [one.id for one in due(requests, NOW, max_concurrent=3)] == [2, 4]
+    assert due(requests, NOW, max_concurrent=1) == []
 
 
 def test_a_fresh_catalog_is_left_alone() -> None:
-    asked, reason = catch_up(NOW, NOW - timedelta(hours=25), DAY, Asked(None, 0, None))
+    asked, reason = catch_up(NOW, NOW - timedelta(hours=25), DAY, CatchUpState(None, 0, None))
     assert asked.times == 0
     assert reason is not None
     assert "not stale" in reason
@@ -73,7 +75,7 @@ def test_a_fresh_catalog_is_left_alone() -> None:
 
 @pytest.mark.parametrize("synced_at", [None, NOW - timedelta(hours=27)])
 def test_a_stale_catalog_is_asked_for_with_growing_pauses(synced_at: datetime | None) -> None:
-    asked, now, asked_at = Asked(None, 0, None), NOW, []
+    asked, now, asked_at = CatchUpState(None, 0, None), NOW, []
     for _ in range(24 * 60):
         asked, reason = catch_up(now, synced_at, DAY, asked)
         if reason is None:
@@ -84,14 +86,14 @@ def test_a_stale_catalog_is_asked_for_with_growing_pauses(synced_at: datetime | 
 
 
 def test_a_sync_between_begins_the_pauses_anew() -> None:
-    before = Asked((NOW - timedelta(days=9)).isoformat(), 7, NOW - timedelta(hours=1))
+    before = CatchUpState((NOW - timedelta(days=9)).isoformat(), 7, NOW - timedelta(hours=1))
     asked, reason = catch_up(NOW, NOW - timedelta(hours=30), DAY, before)
-    assert asked == Asked((NOW - timedelta(hours=30)).isoformat(), 0, NOW)
+    assert asked == CatchUpState((NOW - timedelta(hours=30)).isoformat(), 0, NOW)
     assert reason is not None
 
 
 def test_the_pause_never_exceeds_six_hours() -> None:
-    assert catch_up_pause(1000) == timedelta(hours=6)
+    assert catch_up_backoff(1000) == timedelta(hours=6)
 
 
 @pytest.mark.parametrize(
@@ -102,4 +104,4 @@ def test_a_started_run_without_a_connection_is_dead_unless_young(
     age: float, connected: bool, dead: bool
 ) -> None:
     started = NOW - timedelta(seconds=age)
-    assert is_dead(started_at=started, now=NOW, connected=connected, spared=20) is dead
+    assert is_orphaned(started_at=started, now=NOW, connected=connected, grace_period=20) is dead

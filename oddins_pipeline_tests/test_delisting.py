@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from oddins_pipeline.errors import RefusedAnswerError
+from oddins_pipeline.errors import ResponseRejectedError
 from oddins_pipeline_tests.core import Core, Entries, core_on
 
 COVERAGE = {"fixtures": {"events": True}, "standings": True, "odds": False}
@@ -150,7 +150,7 @@ def test_an_entry_without_a_readable_id_delists_nothing(core: Core) -> None:
 def test_a_refused_answer_feeds_nothing(any_database: str) -> None:
     with core_on(any_database) as strict:
         strict.sync(ENTRIES)
-        with pytest.raises(RefusedAnswerError):
+        with pytest.raises(ResponseRejectedError):
             strict.sync(ENTRIES[:5])
         assert strict.feed() == []
         assert listed(strict, "leagues", "provider_league_id") == [1, 2, 3, 4, 5, 6]

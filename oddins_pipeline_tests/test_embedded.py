@@ -19,13 +19,13 @@ import pytest
 from sqlalchemy import create_engine, text
 from sqlalchemy.pool import NullPool
 
-from oddins_pipeline.database import embedded, embedded_root, embedded_server
+from oddins_pipeline.embedded_postgres import cluster, root, server
 
 USER = """
 import sys
 from pathlib import Path
-from oddins_pipeline.database import embedded
-print(embedded.start(Path(sys.argv[1]), "oddins_sample"), flush=True)
+from oddins_pipeline.embedded_postgres import cluster
+print(cluster.start(Path(sys.argv[1]), "oddins_sample"), flush=True)
 sys.stdin.read()
 """
 Process = subprocess.Popen[str]
@@ -34,15 +34,15 @@ Process = subprocess.Popen[str]
 @pytest.fixture(scope="module")
 def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     home = tmp_path_factory.mktemp("embedded")
-    embedded.start(home, "oddins_sample")
+    cluster.start(home, "oddins_sample")
     yield home
-    embedded.destroy(home)
+    cluster.destroy(home)
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "other"
-    embedded.destroy(tmp_path / "other")
+    cluster.destroy(tmp_path / "other")
 
 
 def begin(home: Path) -> Process:
@@ -68,7 +68,7 @@ def end(*processes: Process) -> None:
 
 
 def test_one_url_serves_psycopg_psycopg2_and_sqlalchemy(shared_home: Path) -> None:
-    url = embedded.start(shared_home, "oddins_sample")
+    url = cluster.start(shared_home, "oddins_sample")
     with psycopg.connect(url) as connection:
         row = connection.execute("SELECT current_setting('server_encoding')").fetchone()
     assert row == ("UTF8",)
@@ -81,17 +81,17 @@ def test_one_url_serves_psycopg_psycopg2_and_sqlalchemy(shared_home: Path) -> No
 
 
 def test_asking_without_starting_starts_and_creates_nothing(home: Path, shared_home: Path) -> None:
-    assert not embedded.is_running(home)
-    assert embedded.url_if_running(home, "oddins_sample") is None
+    assert not cluster.is_running(home)
+    assert cluster.url_if_running(home, "oddins_sample") is None
     assert not home.exists()
-    assert embedded.is_running(shared_home)
-    url = embedded.start(shared_home, "oddins_sample")
-    assert embedded.url_if_running(shared_home, "oddins_sample") == url
+    assert cluster.is_running(shared_home)
+    url = cluster.start(shared_home, "oddins_sample")
+    assert cluster.url_if_running(shared_home, "oddins_sample") == url
 
 
 def test_only_its_user_can_reach_the_socket_and_the_data(shared_home: Path) -> None:
-    where = Path(embedded.start(shared_home, "oddins_sample").split("host=")[1].split("&")[0])
-    for path, mode in ((where, 0o700), (where / f".s.PGSQL.{embedded_server.PORT}", 0o700)):
+    where = Path(cluster.start(shared_home, "oddins_sample").split("host=")[1].split("&")[0])
+    for path, mode in ((where, 0o700), (where / f".s.PGSQL.{server.PORT}", 0o700)):
         assert stat.S_IMODE(path.stat().st_mode) == mode
 
 
@@ -102,9 +102,9 @@ def test_eight_processes_at_once_share_a_new_server_and_the_last_one_stops_it(ho
     with psycopg.connect(urls.pop()) as connection:
         connection.execute("SELECT 1")
     end(*processes[1:])
-    assert embedded.is_running(home)
+    assert cluster.is_running(home)
     end(processes[0])
-    assert not embedded.is_running(home)
+    assert not cluster.is_running(home)
     assert [process.returncode for process in processes] == [0] * 8
 
 
@@ -113,33 +113,33 @@ def test_a_killed_user_does_not_keep_the_server_for_ever(home: Path) -> None:
     url_of(killed)
     killed.kill()
     killed.communicate()
-    assert embedded.is_running(home)
+    assert cluster.is_running(home)
     begun = time.monotonic()
     other = begin(home)
     assert url_of(other)
     assert time.monotonic() - begun < 5
     end(other)
-    assert not embedded.is_running(home)
+    assert not cluster.is_running(home)
 
 
 def test_a_killed_server_starts_again_although_its_pid_lives_on(home: Path) -> None:
-    url = embedded.start(home, "oddins_sample")
+    url = cluster.start(home, "oddins_sample")
     with psycopg.connect(url, autocommit=True) as connection:
         connection.execute("CREATE TABLE kept (x int)")
-    data = embedded._folder(home) / "data"
+    data = cluster._directory(home) / "data"
     lines = (data / "postmaster.pid").read_text().splitlines()
     os.kill(int(lines[0]), signal.SIGKILL)
-    while embedded.is_running(home):
+    while cluster.is_running(home):
         time.sleep(0.01)
     (data / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lines[1:]]))
-    with psycopg.connect(embedded.start(home, "oddins_sample")) as connection:
+    with psycopg.connect(cluster.start(home, "oddins_sample")) as connection:
         connection.execute("SELECT * FROM kept")
 
 
 def test_the_server_sees_nothing_of_the_environment(home: Path) -> None:
     process = begin(home)
     url_of(process)
-    pid = (embedded._folder(home) / "data" / "postmaster.pid").read_text().splitlines()[0]
+    pid = (cluster._directory(home) / "data" / "postmaster.pid").read_text().splitlines()[0]
     environment = Path(f"/proc/{pid}/environ")
     if environment.exists():
         assert b"seen" not in environment.read_bytes()
@@ -148,23 +148,23 @@ def test_the_server_sees_nothing_of_the_environment(home: Path) -> None:
 
 @pytest.mark.parametrize("name", ["a b'c$d,e", "long" * 40])
 def test_a_home_with_an_odd_or_long_path_works(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    with tempfile.TemporaryDirectory() as folder:
-        Path(folder).chmod(0o711)  # as root, the server's user must be able to walk through
-        home = Path(folder) / name
-        monkeypatch.setattr(embedded_root, "ROOT_FOLDER", home)
+    with tempfile.TemporaryDirectory() as directory:
+        Path(directory).chmod(0o711)  # as root, the server's user must be able to walk through
+        home = Path(directory) / name
+        monkeypatch.setattr(root, "ROOT_DIRECTORY", home)
         try:
-            with psycopg.connect(embedded.start(home, "oddins_sample")) as connection:
+            with psycopg.connect(cluster.start(home, "oddins_sample")) as connection:
                 connection.execute("SELECT 1")
         finally:
-            embedded.destroy(home)
+            cluster.destroy(home)
 
 
 def test_a_failed_start_says_where_the_log_is_and_what_to_do(home: Path) -> None:
-    folder = embedded._folder(home)
-    (folder / "data").mkdir(parents=True)
-    (folder / "data" / "PG_VERSION").write_text("12\n")
-    with pytest.raises(embedded.EmbeddedServerError) as failure:
-        embedded.start(home, "oddins_sample")
+    directory = cluster._directory(home)
+    (directory / "data").mkdir(parents=True)
+    (directory / "data" / "PG_VERSION").write_text("12\n")
+    with pytest.raises(cluster.EmbeddedServerError) as failure:
+        cluster.start(home, "oddins_sample")
     message = str(failure.value)
     for part in ("PostgreSQL 12", "server.log", "DATABASE_URL"):
         assert part in message
@@ -175,31 +175,31 @@ def test_another_users_folder_is_not_taken_for_a_private_one(tmp_path: Path) -> 
     (tmp_path / "link").symlink_to(tmp_path)
     for name in ("open", "link"):
         with pytest.raises(PermissionError, match="private"):
-            embedded_root.private_folder(tmp_path / name, None)
+            root.private_directory(tmp_path / name, None)
 
 
-@pytest.mark.skipif(not embedded_root.applies(), reason="only root has another user's server")
+@pytest.mark.skipif(not root.is_root(), reason="only root has another user's server")
 def test_programs_under_a_closed_folder_are_copied_and_the_folder_stays_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(embedded_root, "ROOT_FOLDER", tmp_path / "copies")
-    monkeypatch.setattr(embedded_root, "_runs", lambda *_: False)
+    monkeypatch.setattr(root, "ROOT_DIRECTORY", tmp_path / "copies")
+    monkeypatch.setattr(root, "_runs", lambda *_: False)
     before = stat.S_IMODE(tmp_path.stat().st_mode)
-    programs = embedded_root.binaries.__wrapped__(embedded_root.user())
+    programs = root.binaries.__wrapped__(root.user())
     assert (tmp_path / "copies") in programs.parents
-    done = embedded_root.run([programs / "postgres", "--version"], tmp_path, None, timeout=30)
-    assert embedded_server.MAJOR in done.stdout
+    done = root.run([programs / "postgres", "--version"], tmp_path, None, timeout=30)
+    assert server.MAJOR in done.stdout
     assert stat.S_IMODE(tmp_path.stat().st_mode) == before
 
 
 def test_the_socket_of_a_dead_server_is_not_a_running_one(
     home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    data = embedded._folder(home) / "data"
+    data = cluster._directory(home) / "data"
     data.mkdir(parents=True)
     with socket.socket(socket.AF_UNIX) as dead:
         monkeypatch.chdir(data)  # its path may be too long to bind
-        dead.bind(f".s.PGSQL.{embedded_server.PORT}")
-    lines = ["1", str(data), "0", str(embedded_server.PORT), ".", "", "0", "ready"]
+        dead.bind(f".s.PGSQL.{server.PORT}")
+    lines = ["1", str(data), "0", str(server.PORT), ".", "", "0", "ready"]
     (data / "postmaster.pid").write_text("\n".join(lines))
-    assert not embedded.is_running(home)
+    assert not cluster.is_running(home)

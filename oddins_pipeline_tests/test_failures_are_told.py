@@ -30,7 +30,7 @@ def test_every_error_of_the_provider_has_a_cause_a_remedy_and_says_whether_waiti
     assert str(error) == f"the cause; {kind.remedy}"
     assert any(word in kind.remedy for word in WAITING)
     assert kind.outcome != ProviderError.outcome
-    assert isinstance(kind.passing, bool)
+    assert isinstance(kind.retryable, bool)
 
 
 def failure_metadata(service: Service) -> dict[str, Any]:
@@ -48,8 +48,8 @@ FAULTS = (
     ("lapsed", errors.SubscriptionError),
     ("429@500", errors.RateLimitError),
     ("503", errors.ProviderFaultError),
-    ("paging", errors.MalformedAnswerError),
-    ("shrunk", errors.RefusedAnswerError),
+    ("paging", errors.MalformedResponseError),
+    ("shrunk", errors.ResponseRejectedError),
 )
 
 
@@ -70,7 +70,7 @@ def test_the_same_sentence_is_everywhere_and_no_table_is_touched(service: Servic
         assert done.stderr.splitlines()[-1] == f"oddins: {last_error}"
         (logged,) = [line for line in done.logs if line["level"] == "error"]
         assert (logged["message"], logged["outcome"]) == (last_error, kind.outcome)
-        assert logged["passing"] is kind.passing
+        assert logged["passing"] is kind.retryable
         assert failure_metadata(service)["sentence"] == last_error
         assert kind.outcome in json.dumps(failure_metadata(service)["outcome"])
         assert "Traceback" not in done.stderr

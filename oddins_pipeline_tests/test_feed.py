@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from oddins_pipeline.database.publish import TABLES
-from oddins_pipeline.errors import NothingToPublishError, RefusedAnswerError
+from oddins_pipeline.errors import NothingToPublishError, ResponseRejectedError
 from oddins_pipeline_tests.core import Core, core_on
 from oddins_pipeline_tests.histories import History
 
@@ -130,7 +130,7 @@ def live_on(core: Core, life: History, copy: Copy) -> int:
         life.pass_time(life.chance.randrange(8))
         try:
             core.sync(life.full())
-        except RefusedAnswerError:
+        except ResponseRejectedError:
             assert copy.poll() == 0
             core.sync(life.full(), force=True)
     return copy.poll()

@@ -17,8 +17,8 @@ import psutil
 import psycopg
 import pytest
 
+from oddins_pipeline.catalog.season_range import FIRST_SEASON, last_season
 from oddins_pipeline.sample_provider import SampleProvider
-from oddins_pipeline.season_range import FIRST_SEASON, last_season
 from oddins_pipeline_tests.conftest import Service
 from oddins_pipeline_tests.daemon import wait_for
 from oddins_pipeline_tests.deaths import Victim, content_now, content_of, wait_until_free

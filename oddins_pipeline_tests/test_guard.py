@@ -6,7 +6,7 @@ import pytest
 
 from oddins_pipeline.catalog.guard import Limits, check
 from oddins_pipeline.catalog.rows import Batch, LeagueRow, SeasonRow
-from oddins_pipeline.errors import RefusedAnswerError
+from oddins_pipeline.errors import ResponseRejectedError
 
 LIMITS = Limits(league_share=99.5, season_share=99, quarantine_share=1)
 UNKNOWN = (None,) * 13
@@ -31,7 +31,7 @@ def listed(leagues: int, years: int = 1) -> dict[int, list[int]]:
 def refusal(answer: Batch, stored: dict[int, list[int]], **how: bool) -> str | None:
     try:
         check(answer, stored, LIMITS, full=how.get("full", True), force=how.get("force", False))
-    except RefusedAnswerError as error:
+    except ResponseRejectedError as error:
         return str(error)
     return None
 

@@ -10,11 +10,11 @@ from pathlib import Path
 import psycopg
 import pytest
 
+from oddins_pipeline.catalog.account import Quota
 from oddins_pipeline.database import requests
 from oddins_pipeline.database.requests import RequestLog
 from oddins_pipeline.errors import DatabaseError, RateLimitError
-from oddins_pipeline.provider.account import Quota
-from oddins_pipeline.provider.client import ApiFootball, Timeouts
+from oddins_pipeline.provider.client import ApiFootball, RequestLimits
 from oddins_pipeline_tests.conftest import KEY
 from oddins_pipeline_tests.test_provider_faults import Time
 
@@ -27,7 +27,7 @@ requests.WINDOW = 2.0
 with psycopg.connect(sys.argv[1], autocommit=True) as connection:
     log = requests.RequestLog(connection, sys.argv[2], 8)
     for _ in range(8):
-        while (pause := log.begin("/leagues", {})[1]) > 0:
+        while (pause := log.try_acquire("/leagues", {})[1]) > 0:
             time.sleep(pause)
 """
 
@@ -76,7 +76,7 @@ def test_three_processes_together_send_eight_in_any_window(
 
 def test_requests_without_an_outcome_count(connection: Connection, log: RequestLog) -> None:
     sent(connection, 8, ago=20)
-    row, pause = log.begin("/leagues", {})
+    row, pause = log.try_acquire("/leagues", {})
     assert row is None
     assert 35 < pause <= 40
 
@@ -84,50 +84,50 @@ def test_requests_without_an_outcome_count(connection: Connection, log: RequestL
 def test_the_window_slides(connection: Connection, log: RequestLog) -> None:
     sent(connection, 1, ago=59)
     sent(connection, 7, ago=5)
-    assert 0 < log.begin("/leagues", {})[1] <= 1
+    assert 0 < log.try_acquire("/leagues", {})[1] <= 1
     sent(connection, 20, ago=61)
     connection.execute("DELETE FROM provider_requests WHERE requested_at > now() - interval '60 s'")
-    assert log.begin("/leagues", {})[0] is not None
+    assert log.try_acquire("/leagues", {})[0] is not None
 
 
 def test_the_free_status_neither_counts_nor_waits(connection: Connection, log: RequestLog) -> None:
     sent(connection, 30, path="/status")
-    assert log.begin("/leagues", {})[0] is not None
+    assert log.try_acquire("/leagues", {})[0] is not None
     sent(connection, 8)
-    assert log.begin("/leagues", {})[0] is None
-    assert log.begin("/status", {})[0] is not None
+    assert log.try_acquire("/leagues", {})[0] is None
+    assert log.try_acquire("/status", {})[0] is not None
 
 
-@pytest.mark.parametrize(("told", "allowed"), [(300, 240), (10, 8), (5, 4), (1, 1), (0, 1)])
+@pytest.mark.parametrize(("reported", "allowed"), [(300, 240), (10, 8), (5, 4), (1, 1), (0, 1)])
 def test_the_headers_decide_how_many_a_minute(
-    connection: Connection, log: RequestLog, told: int, allowed: int
+    connection: Connection, log: RequestLog, reported: int, allowed: int
 ) -> None:
-    sent(connection, ago=3600, minute_limit=told)
+    sent(connection, ago=3600, minute_limit=reported)
     sent(connection, allowed - 1, ago=1)
-    assert log.begin("/leagues", {})[0] is not None
-    assert log.begin("/leagues", {})[0] is None
+    assert log.try_acquire("/leagues", {})[0] is not None
+    assert log.try_acquire("/leagues", {})[0] is None
 
 
 def test_a_spent_minute_is_waited_for(connection: Connection, log: RequestLog) -> None:
     sent(connection, ago=20, minute_remaining=0, outcome="ok")
-    assert 35 < log.begin("/leagues", {})[1] <= 40
+    assert 35 < log.try_acquire("/leagues", {})[1] <= 40
     sent(connection, ago=10, minute_remaining=7, outcome="ok")
-    assert log.begin("/leagues", {})[0] is not None
+    assert log.try_acquire("/leagues", {})[0] is not None
 
 
 def test_another_runs_rate_limit_is_waited_for_and_ones_own_by_its_retry_after(
     connection: Connection, log: RequestLog
 ) -> None:
     sent(connection, ago=20, run_id="mine", outcome="rate_limit", minute_remaining=0)
-    assert log.begin("/leagues", {})[0] is not None
+    assert log.try_acquire("/leagues", {})[0] is not None
     sent(connection, ago=10, run_id="other", outcome="rate_limit")
-    assert 45 < log.begin("/leagues", {})[1] <= 50
+    assert 45 < log.try_acquire("/leagues", {})[1] <= 50
 
 
 def test_a_row_is_there_before_the_request_and_complete_after(
     shared_database: str, connection: Connection, log: RequestLog
 ) -> None:
-    row, _ = log.begin("/leagues", {"season": "2024"})
+    row, _ = log.try_acquire("/leagues", {"season": "2024"})
     assert row is not None
     with psycopg.connect(shared_database) as other:
         found = other.execute("SELECT path, params, run_id, outcome FROM provider_requests")
@@ -140,8 +140,8 @@ def test_a_row_is_there_before_the_request_and_complete_after(
     assert done == [(200, "ok", 100, 99, 10, 9, True)]
 
 
-def limits(total: float) -> Timeouts:
-    return Timeouts(5, 5, 5, total=total, attempts=5, longest_wait=120, max_bytes=1_000_000)
+def limits(total: float) -> RequestLimits:
+    return RequestLimits(5, 5, 5, total=total, attempts=5, max_retry_after=120, max_bytes=1_000_000)
 
 
 def test_a_sync_waits_for_room_and_gives_up_when_that_is_too_long(
@@ -163,7 +163,7 @@ def test_a_lost_connection_is_a_failure_of_the_database(
 ) -> None:
     connection.close()
     with pytest.raises(DatabaseError):
-        log.begin("/leagues", {})
+        log.try_acquire("/leagues", {})
 
 
 def test_the_window_is_a_minute() -> None:

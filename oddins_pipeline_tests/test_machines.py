@@ -33,7 +33,7 @@ class Site:
 
     machines: Machines
     postgres: Postgres15
-    folder: Path
+    directory: Path
 
     def start(self, machine: str, *arguments: str) -> subprocess.Popen[str]:
         """`oddins …` on that machine, in the background."""
@@ -46,9 +46,9 @@ class Site:
                 "SPORTS_PROVIDER_API_KEY": KEY,
                 "API_FOOTBALL_BASE_URL": f"http://127.0.0.1:{PROVIDER_PORT}",
                 "ODDINS_HTTP_READ_TIMEOUT": "600",
-                "ODDINS_HOME": str(self.folder / machine),
+                "ODDINS_HOME": str(self.directory / machine),
             },
-            cwd=self.folder,
+            cwd=self.directory,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,

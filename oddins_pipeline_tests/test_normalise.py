@@ -8,8 +8,8 @@ from typing import Any
 
 import pytest
 
-from oddins_pipeline.catalog.answer import canonical_hash
 from oddins_pipeline.catalog.normalise import normalise
+from oddins_pipeline.catalog.response import canonical_hash
 from oddins_pipeline.sample_provider import generate_leagues
 
 Entry = dict[str, Any]

@@ -15,12 +15,12 @@ import dagster as dg
 import psycopg
 import pytest
 
-from oddins_pipeline import notify
+from oddins_pipeline.config.settings import Settings, load_settings
 from oddins_pipeline.errors import UsageError
 from oddins_pipeline.logs import redact
 from oddins_pipeline.orchestration.sensors import build_sensors
+from oddins_pipeline.pipeline import notifications as notify
 from oddins_pipeline.sample_provider import generate_leagues
-from oddins_pipeline.settings import Settings, load_settings
 from oddins_pipeline_tests.conftest import KEY, Service
 from oddins_pipeline_tests.test_league_sync import serve
 
@@ -117,15 +117,17 @@ def test_an_absent_or_silent_receiver_costs_seconds_and_one_line(
     assert all(TOKEN not in str(vars(record)) for record in ours)
 
 
-def look(receiver: Receiver, told: notify.Told, hours: float, **facts: Any) -> notify.Told:
+def look(
+    receiver: Receiver, told: notify.AlertState, hours: float, **facts: Any
+) -> notify.AlertState:
     """A look some hours after the sync of WHEN."""
     known = {"last_synced_at": WHEN, "subscription": None, **facts}
     now = WHEN + timedelta(hours=hours)
-    return notify.notify_attention(settings_of(receiver.url), told, now=now, **known)
+    return notify.send_alerts(settings_of(receiver.url), told, now=now, **known)
 
 
 def test_a_stale_catalog_is_told_once_a_period(receiver: Receiver) -> None:
-    told = look(receiver, notify.Told(), 25)
+    told = look(receiver, notify.AlertState(), 25)
     assert receiver.got == []
     for hours in (27, 28, 200):
         told = look(receiver, told, hours)
@@ -137,13 +139,13 @@ def test_a_stale_catalog_is_told_once_a_period(receiver: Receiver) -> None:
 
 def test_a_notice_that_was_not_taken_is_sent_at_the_next_look(receiver: Receiver) -> None:
     receiver.statuses = [404, 200]
-    told = look(receiver, notify.Told(), 27)
-    assert told == notify.Told()
+    told = look(receiver, notify.AlertState(), 27)
+    assert told == notify.AlertState()
     assert look(receiver, told, 28).stale_since == WHEN.isoformat()
 
 
 def test_an_ending_subscription_is_told_once_a_day(receiver: Receiver) -> None:
-    told = notify.Told()
+    told = notify.AlertState()
     for hours in (0, 1, 24):
         told = look(receiver, told, hours, subscription="it ends in 3 days")
     assert [body["event"] for body in receiver.got] == ["subscription_ending"] * 2
@@ -243,9 +245,9 @@ def test_a_wrong_address_is_refused_and_not_quoted(
 
 
 def test_the_address_is_hidden_wherever_it_might_be_quoted() -> None:
-    from oddins_pipeline.logs import hide
+    from oddins_pipeline.logs import register_secrets
 
     settings = settings_of(f"https://hooks.example.test/services/{TOKEN}")
-    hide(settings.secrets)
+    register_secrets(settings.secrets)
     assert TOKEN not in redact(f"POST https://hooks.example.test/services/{TOKEN} failed")
     assert TOKEN not in repr(settings)

@@ -15,8 +15,8 @@ from dagster_postgres.utils import get_conn_string
 from sqlalchemy.engine import make_url
 
 from oddins_pipeline.cli import cli
+from oddins_pipeline.config.settings import DEVELOPMENT_PASSWORD, Settings, load_settings
 from oddins_pipeline.orchestration.storage import storage_url
-from oddins_pipeline.settings import DEVELOPMENT_PASSWORD, Settings, load_settings
 from oddins_pipeline_tests.test_readme import READ_WHEN_DEFINITIONS_LOAD
 
 PROJECT = Path(__file__).parent.parent

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from oddins_pipeline.catalog.season_range import FIRST_SEASON, last_season
 from oddins_pipeline.orchestration.checks import CHECKS
-from oddins_pipeline.season_range import FIRST_SEASON, last_season
 
 pytestmark = pytest.mark.skipif(
     not (shutil.which("chromium") and shutil.which("chromedriver")),

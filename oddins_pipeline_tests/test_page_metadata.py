@@ -9,12 +9,12 @@ import dagster as dg
 import pytest
 
 from oddins_pipeline import __version__
+from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.database.publish import TABLES
+from oddins_pipeline.orchestration.change_summary import escaped
 from oddins_pipeline.orchestration.columns import COLUMNS
 from oddins_pipeline.orchestration.lineage import ANSWER, SOURCES
-from oddins_pipeline.orchestration.telling import escaped
 from oddins_pipeline.sample_provider import generate_leagues
-from oddins_pipeline.settings import Settings
 from oddins_pipeline_tests.conftest import KEY, Service
 from oddins_pipeline_tests.test_assets import materialize
 from oddins_pipeline_tests.test_league_sync import serve

@@ -8,11 +8,11 @@ from typing import Any
 import psycopg
 import pytest
 
-from oddins_pipeline.database.permission import (
+from oddins_pipeline.pipeline.quota_policy import (
     FINAL,
-    Standing,
-    objection,
-    optional_work_objection,
+    AccountState,
+    background_blocked_reason,
+    blocked_reason,
     standing,
 )
 
@@ -33,14 +33,14 @@ from oddins_pipeline.database.permission import (
 def test_below_a_tenth_of_the_days_requests_optional_work_waits(
     left: int | None, limit: int | None, may: bool
 ) -> None:
-    told = objection(Standing(left, limit, None))
+    told = blocked_reason(AccountState(left, limit, None))
     assert (told is None) is may
     if told:
         assert f"{left} of the day's {limit} requests" in told
 
 
 def test_after_a_final_failure_optional_work_waits_whatever_is_left() -> None:
-    told = objection(Standing(7000, 7500, "suspended"))
+    told = blocked_reason(AccountState(7000, 7500, "suspended"))
     assert told is not None
     assert "suspended" in told
     assert "full sync has succeeded" in told
@@ -80,20 +80,20 @@ def success(connection: Connection, entity: str, ago: str) -> None:
 
 
 def test_a_new_database_objects_to_nothing(connection: Connection) -> None:
-    assert standing(connection) == Standing(None, None, None)
+    assert standing(connection) == AccountState(None, None, None)
 
 
 def test_the_newest_word_on_todays_quota_counts(connection: Connection) -> None:
     request(connection, "ok", "0 s", left=80)
     request(connection, "ok", "0 s", left=5)
     request(connection, "transport_fault", "0 s", left=None)
-    assert standing(connection) == Standing(5, 100, None)
-    assert "5 of the day's 100" in str(optional_work_objection(connection))
+    assert standing(connection) == AccountState(5, 100, None)
+    assert "5 of the day's 100" in str(background_blocked_reason(connection))
 
 
 def test_yesterdays_quota_is_no_news(connection: Connection) -> None:
     request(connection, "ok", "25 hours", left=0)
-    assert optional_work_objection(connection) is None
+    assert background_blocked_reason(connection) is None
 
 
 @pytest.mark.parametrize("outcome", FINAL)
@@ -103,11 +103,11 @@ def test_a_final_failure_objects_until_a_full_sync_succeeds(
     success(connection, "leagues_seasons", "2 hours")
     request(connection, outcome, "1 hour")
     success(connection, "leagues_seasons_partial", "1 minute")
-    assert outcome in str(optional_work_objection(connection))
+    assert outcome in str(background_blocked_reason(connection))
     connection.execute(
         "UPDATE provider_sync_state SET last_synced_at = now() WHERE entity = 'leagues_seasons'"
     )
-    assert optional_work_objection(connection) is None
+    assert background_blocked_reason(connection) is None
 
 
 @pytest.mark.parametrize("outcome", ["plan", "bad_request"])
@@ -115,20 +115,20 @@ def test_what_one_season_was_refused_for_says_nothing_of_the_others(
     connection: Connection, outcome: str
 ) -> None:
     request(connection, outcome, params='{"season": "1950"}')
-    assert optional_work_objection(connection) is None
+    assert background_blocked_reason(connection) is None
     request(connection, outcome)
-    assert outcome in str(optional_work_objection(connection))
+    assert outcome in str(background_blocked_reason(connection))
 
 
 @pytest.mark.parametrize("outcome", ["ok", "transport_fault", "provider_fault", "rate_limit", None])
 def test_what_may_pass_objects_to_nothing(connection: Connection, outcome: str | None) -> None:
     request(connection, outcome)
-    assert optional_work_objection(connection) is None
+    assert background_blocked_reason(connection) is None
 
 
 def test_a_failed_status_request_objects_to_nothing(connection: Connection) -> None:
     request(connection, "rejected_key", path="/status")
-    assert optional_work_objection(connection) is None
+    assert background_blocked_reason(connection) is None
 
 
 def test_a_refused_answer_is_a_final_failure(connection: Connection) -> None:
@@ -138,4 +138,4 @@ def test_a_refused_answer_is_a_final_failure(connection: Connection) -> None:
         " results, refusal) SELECT id, 'leagues_seasons', now(), now(), 1, 'x', 1, 'shrunk'"
         " FROM provider_sources"
     )
-    assert "refused" in str(optional_work_objection(connection))
+    assert "refused" in str(background_blocked_reason(connection))

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 import psycopg
 import pytest
 
+from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.database.pool import reading
 from oddins_pipeline.errors import DatabaseError
-from oddins_pipeline.settings import Settings
 
 
 def settings_of(**changes: object) -> Settings:

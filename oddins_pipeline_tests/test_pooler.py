@@ -18,7 +18,7 @@ from oddins_pipeline_tests.conftest import PGBOUNCER, Service
 
 
 @contextmanager
-def pgbouncer(url: str, folder: Path, mode: str) -> Iterator[str]:
+def pgbouncer(url: str, directory: Path, mode: str) -> Iterator[str]:
     """A pool in `mode` in front of the database; yields the address through it."""
     parts = urlsplit(url)
     host = parse_qs(parts.query)["host"][0]
@@ -26,17 +26,17 @@ def pgbouncer(url: str, folder: Path, mode: str) -> Iterator[str]:
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port = probe.getsockname()[1]
-    (folder / "users.txt").write_text('"postgres" ""\n')
-    (folder / "pgbouncer.ini").write_text(
+    (directory / "users.txt").write_text('"postgres" ""\n')
+    (directory / "pgbouncer.ini").write_text(
         f"[databases]\n{name} = host={host} port=5432 user=postgres\n[pgbouncer]\n"
         f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
-        f"auth_file = {folder}/users.txt\npool_mode = {mode}\nlogfile = {folder}/log\n"
+        f"auth_file = {directory}/users.txt\npool_mode = {mode}\nlogfile = {directory}/log\n"
         f"ignore_startup_parameters = extra_float_digits,options\n"
     )
     owner = Path(host).stat()
-    os.chown(folder, owner.st_uid, owner.st_gid)
+    os.chown(directory, owner.st_uid, owner.st_gid)
     process = subprocess.Popen(
-        [PGBOUNCER, str(folder / "pgbouncer.ini")],
+        [PGBOUNCER, str(directory / "pgbouncer.ini")],
         user=owner.st_uid if os.geteuid() == 0 else None,  # it refuses to be root
         group=owner.st_gid if os.geteuid() == 0 else None,
         stdout=subprocess.DEVNULL,
@@ -60,8 +60,8 @@ def test_a_pooler_that_breaks_session_locks_is_noticed_before_anything_is_fetche
     service: Service, tmp_path: Path, mode: str
 ) -> None:
     with (
-        tempfile.TemporaryDirectory(prefix="oddins-pgbouncer-") as folder,
-        pgbouncer(service.database, Path(folder), mode) as through,
+        tempfile.TemporaryDirectory(prefix="oddins-pgbouncer-") as directory,
+        pgbouncer(service.database, Path(directory), mode) as through,
     ):
         done = service.sync(DATABASE_URL=through, DAGSTER_HOME=str(tmp_path))
     if mode == "session":

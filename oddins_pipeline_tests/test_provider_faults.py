@@ -17,15 +17,15 @@ import pytest
 from oddins_pipeline import errors
 from oddins_pipeline.database.requests import RequestLog
 from oddins_pipeline.errors import ProviderError
-from oddins_pipeline.provider.client import Answer, ApiFootball, Clock, Timeouts
-from oddins_pipeline.provider.transfer import _deadline
-from oddins_pipeline.provider.verdict import judge
+from oddins_pipeline.provider.client import ApiFootball, Clock, LeaguesResponse, RequestLimits
+from oddins_pipeline.provider.error_mapping import parse_or_raise
+from oddins_pipeline.provider.transport import _deadline
 from oddins_pipeline.sample_provider import SampleProvider
 from oddins_pipeline.sample_provider.faults import envelope, parse
 from oddins_pipeline_tests.conftest import KEY
 
-LIMITS = Timeouts(
-    connect=5, read=5, attempt=10, total=900, attempts=5, longest_wait=120, max_bytes=64_000_000
+LIMITS = RequestLimits(
+    connect=5, read=5, attempt=10, total=900, attempts=5, max_retry_after=120, max_bytes=64_000_000
 )
 
 
@@ -52,12 +52,12 @@ class Bench:
     connection: psycopg.Connection[Any]
     time: Time
 
-    def fetch(self, limits: Timeouts = LIMITS, run_id: str | None = "run") -> Answer:
+    def fetch(self, limits: RequestLimits = LIMITS, run_id: str | None = "run") -> LeaguesResponse:
         log = RequestLog(self.connection, run_id, per_minute=8)
         with ApiFootball(self.provider.url, KEY, limits, log, clock=self.time.clock()) as client:
             return client.leagues({})
 
-    def error(self, limits: Timeouts = LIMITS) -> ProviderError:
+    def error(self, limits: RequestLimits = LIMITS) -> ProviderError:
         with pytest.raises(ProviderError) as caught:
             self.fetch(limits)
         return caught.value
@@ -88,7 +88,7 @@ ONCE = (
     ("403-html", errors.RejectedKeyError, 403, "the provider rejects the key (HTTP 403)"),
     ("status@401", errors.RejectedKeyError, 401, "the provider rejects the key (HTTP 401)"),
     ("suspended", errors.SuspendedError, 200, '"Your account is suspended."'),
-    ("errors-list", errors.SuspendedError, 200, "settle it in the provider's dashboard"),
+    ("errors-list", errors.SuspendedError, 200, "resolve it in the provider's dashboard"),
     ("error@ACCESS", errors.SuspendedError, 200, "has suspended the account"),
     ("plan", errors.PlanError, 200, "a larger plan"),
     ("ip", errors.RejectedKeyError, 200, "does not accept this machine's address"),
@@ -99,11 +99,11 @@ ONCE = (
     ("status@404", errors.UnknownProviderError, 404, "HTTP 404"),
     ("status@418", errors.UnknownProviderError, 418, "HTTP 418"),
     ("status@206", errors.UnknownProviderError, 206, "HTTP 206"),
-    ("wrong-results", errors.MalformedAnswerError, 200, "results=13 and holds 12 rows"),
-    ("paging", errors.MalformedAnswerError, 200, "2 pages instead of 1"),
-    ("response-not-list", errors.MalformedAnswerError, 200, "not a list"),
-    ("no-errors-key", errors.MalformedAnswerError, 200, "no envelope"),
-    ("echo-key", errors.MalformedAnswerError, 200, "repeats the key"),
+    ("wrong-results", errors.MalformedResponseError, 200, "results=13 and holds 12 rows"),
+    ("paging", errors.MalformedResponseError, 200, "2 pages instead of 1"),
+    ("response-not-list", errors.MalformedResponseError, 200, "not a list"),
+    ("no-errors-key", errors.MalformedResponseError, 200, "no envelope"),
+    ("echo-key", errors.MalformedResponseError, 200, "repeats the key"),
 )
 
 
@@ -115,7 +115,7 @@ def test_what_does_not_pass_is_asked_for_once(
     error = bench.error()
     assert type(error) is kind
     assert sentence in str(error)
-    assert not error.passing
+    assert not error.retryable
     assert bench.paths == ["/leagues"]
     assert bench.time.slept == []
     assert bench.rows() == [("/leagues", status, kind.outcome)]
@@ -147,7 +147,7 @@ def test_what_may_pass_is_tried_five_times_with_growing_pauses(
     bench.provider.script(",".join([fault] * 5))
     error = bench.error()
     assert type(error) is kind
-    assert error.passing
+    assert error.retryable
     assert "try again later" in str(error)
     assert bench.paths == ["/leagues"] * 5
     for pause, around in zip(bench.time.slept, (1, 2, 4, 8), strict=True):
@@ -225,7 +225,7 @@ def test_a_redirect_carries_the_key_nowhere(bench: Bench) -> None:
 def test_a_redirect_to_nonsense_is_a_fault_all_the_same(bench: Bench, location: str) -> None:
     bench.provider._script = [("redirect", location)]
     error = bench.error(replace(LIMITS, attempts=1))
-    assert error.passing
+    assert error.retryable
 
 
 def test_a_spent_day_costs_one_request_and_a_free_question(bench: Bench) -> None:
@@ -343,7 +343,7 @@ def test_what_the_account_may_not_do_is_final_whatever_the_status(
     status: int, key: str, kind: type[ProviderError]
 ) -> None:
     with pytest.raises(kind):
-        judge(status, {}, envelope([], errors={key: "No."}))
+        parse_or_raise(status, {}, envelope([], errors={key: "No."}))
 
 
 def test_a_script_of_faults_says_what_it_means() -> None:

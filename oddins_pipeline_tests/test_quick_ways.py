@@ -10,9 +10,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from oddins_pipeline.catalog.answer import canonical_hash
 from oddins_pipeline.catalog.models import unknown_season_fields
-from oddins_pipeline.catalog.seasons import documented_season_row, season_row
+from oddins_pipeline.catalog.response import canonical_hash
+from oddins_pipeline.catalog.seasons import parse_fast, season_row
 from oddins_pipeline.sample_provider import generate_leagues
 
 ENTRIES = generate_leagues(0.02)
@@ -118,7 +118,7 @@ def test_a_documented_season_is_the_row_that_the_models_make(entry: Any) -> None
     seasons = entry.get("seasons") if isinstance(entry, dict) else None
     found: list[Any] = seasons if isinstance(seasons, list) else [seasons]
     for raw in found:
-        quick = documented_season_row(7, raw)
+        quick = parse_fast(7, raw)
         if quick is None:
             continue
         assert quick == season_row(7, raw)
@@ -128,18 +128,18 @@ def test_a_documented_season_is_the_row_that_the_models_make(entry: Any) -> None
 
 def test_nearly_every_season_of_the_sample_is_documented() -> None:
     seasons = [season for entry in ENTRIES for season in entry["seasons"]]
-    quick = [documented_season_row(1, season) for season in seasons]
+    quick = [parse_fast(1, season) for season in seasons]
     assert sum(row is not None for row in quick) > 0.9 * len(seasons)
 
 
 @pytest.mark.parametrize("place", [(), ("coverage",), ("coverage", "fixtures")])
 def test_a_season_with_an_unknown_field_takes_the_thorough_way(place: tuple[str, ...]) -> None:
     season = ENTRIES[0]["seasons"][-1]
-    assert documented_season_row(1, season) is not None
+    assert parse_fast(1, season) is not None
     inner = season
     for key in place:
         inner = inner[key]
-    assert documented_season_row(1, put(season, place, {**inner, "novelty": True})) is None
+    assert parse_fast(1, put(season, place, {**inner, "novelty": True})) is None
     for missing in inner:
         less = {key: value for key, value in inner.items() if key != missing}
-        assert documented_season_row(1, put(season, place, less)) is None
+        assert parse_fast(1, put(season, place, less)) is None

@@ -13,10 +13,10 @@ import psycopg
 import pytest
 
 from oddins_pipeline.cli import cli
+from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.database.changes import VIEWS
 from oddins_pipeline.orchestration.checks import CHECKS
 from oddins_pipeline.sample_provider.faults import FAULTS
-from oddins_pipeline.settings import Settings
 from oddins_pipeline_tests.conftest import Service
 
 PROJECT = Path(__file__).parent.parent

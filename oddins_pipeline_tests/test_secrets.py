@@ -20,11 +20,13 @@ def with_password(url: str) -> str:
     return url.replace("postgres@", f"postgres:{quote(PASSWORD)}@", 1)
 
 
-def assert_hidden(service: Service, folder: Path, key: str, *texts: str) -> None:
+def assert_hidden(service: Service, directory: Path, key: str, *texts: str) -> None:
     forms = {key, PASSWORD, quote(PASSWORD), quote(key, safe=""), key.replace('"', '\\"')}
     found = list(texts)
     found += [
-        path.read_bytes().decode(errors="replace") for path in folder.rglob("*") if path.is_file()
+        path.read_bytes().decode(errors="replace")
+        for path in directory.rglob("*")
+        if path.is_file()
     ]
     tables = service.query(
         "SELECT format('%I.%I', schemaname, tablename) FROM pg_tables"

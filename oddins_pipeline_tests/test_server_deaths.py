@@ -86,15 +86,15 @@ def test_an_outage_is_one_sentence_and_the_sync_after_it_ends_the_run(
 @pytest.fixture
 def small_disk() -> Iterator[Path]:
     """A file system of 80 MB."""
-    folder = Path(tempfile.mkdtemp(prefix="oddins-disk-", dir="/tmp"))
-    mount = ["/bin/mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(folder)]
+    directory = Path(tempfile.mkdtemp(prefix="oddins-disk-", dir="/tmp"))
+    mount = ["/bin/mount", "-t", "tmpfs", "-o", "size=80m", "tmpfs", str(directory)]
     if subprocess.run(mount, capture_output=True, check=False).returncode:
-        shutil.rmtree(folder)
+        shutil.rmtree(directory)
         pytest.skip("this user may not mount")
-    folder.chmod(0o755)
-    yield folder
-    subprocess.run(["/bin/umount", "-l", str(folder)], check=False)
-    shutil.rmtree(folder)
+    directory.chmod(0o755)
+    yield directory
+    subprocess.run(["/bin/umount", "-l", str(directory)], check=False)
+    shutil.rmtree(directory)
 
 
 def test_a_full_disk_is_one_sentence_and_the_sync_after_it_is_good(

@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
+from oddins_pipeline.config.settings import Settings, load_settings
+from oddins_pipeline.config.target import choose_target
 from oddins_pipeline.errors import UsageError
-from oddins_pipeline.settings import Settings, load_settings
-from oddins_pipeline.target import choose_target
 
 SECRET = "s3cr3t'pass%w\u00f6rd"  # noqa: S105
 
@@ -62,11 +62,11 @@ def test_a_key_from_a_file_may_end_in_a_line_break(monkeypatch: pytest.MonkeyPat
 def test_a_dotenv_file_is_read_and_the_environment_wins(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    (tmp_path / ".env").write_text("ODDINS_STALE_AFTER=12\nODDINS_LOCK_WAIT=3\n")
-    monkeypatch.setenv("ODDINS_LOCK_WAIT", "5")
+    (tmp_path / ".env").write_text("ODDINS_STALE_AFTER_HOURS=12\nODDINS_LOCK_WAIT=3\n")
+    monkeypatch.setenv("ODDINS_LOCK_TIMEOUT", "5")
     settings = load_settings()
     assert settings.stale_after_hours == 12
-    assert settings.lock_wait == 5
+    assert settings.lock_timeout == 5
 
 
 def test_variables_that_are_not_ours_are_not_read(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -84,9 +84,9 @@ def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         APP_ENV="prod",
         DATABASE_URL="nonsense",
         ODDINS_HTTP_ATTEMPTS="many",
-        ODDINS_STALE_AFTER="-1",
+        ODDINS_STALE_AFTER_HOURS="-1",
     )
-    for name in ("APP_ENV", "DATABASE_URL", "ODDINS_HTTP_ATTEMPTS", "ODDINS_STALE_AFTER"):
+    for name in ("APP_ENV", "DATABASE_URL", "ODDINS_HTTP_ATTEMPTS", "ODDINS_STALE_AFTER_HOURS"):
         assert f"{name} " in told
     assert "local, staging, production" in told
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from oddins_pipeline.catalog.rows import LeagueRow
-from oddins_pipeline.catalog.slugs import candidate, give_slugs
+from oddins_pipeline.catalog.slugs import assign_slugs, base_slug
 
 
 def league(number: int, country: str, name: str) -> LeagueRow:
@@ -13,7 +13,7 @@ def league(number: int, country: str, name: str) -> LeagueRow:
 
 
 def slugs(*leagues: LeagueRow, taken: tuple[str, ...] = ()) -> dict[int, str]:
-    return give_slugs([(one, candidate(one)) for one in leagues], taken)
+    return assign_slugs([(one, base_slug(one)) for one in leagues], taken)
 
 
 @pytest.mark.parametrize(

@@ -13,13 +13,13 @@ from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
-from oddins_pipeline import target
+from oddins_pipeline.config import target
 from oddins_pipeline.errors import DatabaseError, SchemaError, UsageError
 from oddins_pipeline.orchestration import storage as module
 from oddins_pipeline.orchestration.storage import APPLICATION_NAME, CatalogStorage, storage_url
 
 PASSWORD = "pass/w@rd-4711"  # noqa: S105 - the local socket asks for none
-DAGSTER_YAML = Path(target.__file__).parents[1] / "dagster.yaml"
+DAGSTER_YAML = Path(target.__file__).parents[2] / "dagster.yaml"
 pytestmark = pytest.mark.filterwarnings("ignore:Handling yaml-defined logging:dagster.BetaWarning")
 
 

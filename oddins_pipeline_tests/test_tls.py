@@ -39,37 +39,47 @@ class Secure:
         )
 
 
-def openssl(*arguments: str, folder: Path) -> None:
-    subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=folder)  # noqa: S607
+def openssl(*arguments: str, directory: Path) -> None:
+    subprocess.run(["openssl", *arguments], check=True, capture_output=True, cwd=directory)  # noqa: S607
 
 
-def make_authority(folder: Path, name: str) -> Path:
+def make_authority(directory: Path, name: str) -> Path:
     new = ("req", "-x509", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     files = ("-keyout", f"{name}.key", "-out", f"{name}.crt")
-    openssl(*new, *files, "-days", "2", "-subj", f"/CN={name}", folder=folder)
-    return folder / f"{name}.crt"
+    openssl(*new, *files, "-days", "2", "-subj", f"/CN={name}", directory=directory)
+    return directory / f"{name}.crt"
 
 
-def make_certificate(folder: Path, authority: str) -> None:
+def make_certificate(directory: Path, authority: str) -> None:
     new = ("req", "-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes")
     openssl(
-        *new, "-keyout", "server.key", "-out", "server.csr", "-subj", "/CN=localhost", folder=folder
+        *new,
+        "-keyout",
+        "server.key",
+        "-out",
+        "server.csr",
+        "-subj",
+        "/CN=localhost",
+        directory=directory,
     )
-    (folder / "names").write_text("subjectAltName=DNS:localhost\n")
+    (directory / "names").write_text("subjectAltName=DNS:localhost\n")
     sign = ("x509", "-req", "-in", "server.csr", "-out", "server.crt", "-days", "2")
     signer = ("-CA", f"{authority}.crt", "-CAkey", f"{authority}.key", "-CAcreateserial")
-    openssl(*sign, *signer, "-extfile", "names", folder=folder)
+    openssl(*sign, *signer, "-extfile", "names", directory=directory)
 
 
 @pytest.fixture(scope="module")
 def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
-    folder = tmp_path_factory.mktemp("tls")
-    authority, stranger = make_authority(folder, "authority"), make_authority(folder, "stranger")
-    make_certificate(folder, "authority")
+    directory = tmp_path_factory.mktemp("tls")
+    authority, stranger = (
+        make_authority(directory, "authority"),
+        make_authority(directory, "stranger"),
+    )
+    make_certificate(directory, "authority")
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
-    files = {name: (folder / name).read_text() for name in ("server.crt", "server.key")}
+    files = {name: (directory / name).read_text() for name in ("server.crt", "server.key")}
     settings = ("ssl=on", "ssl_cert_file=server.crt", "ssl_key_file=server.key")
     server = Postgres15(
         listen="localhost", port=port, access=ACCESS, settings=settings, files=files

@@ -17,9 +17,9 @@ from alembic.config import Config
 from sqlalchemy.pool import NullPool
 
 from oddins_pipeline.database import upgrade as module
-from oddins_pipeline.database.embedded_root import binaries
 from oddins_pipeline.database.revision import REVISIONS
 from oddins_pipeline.database.upgrade import sqlalchemy_url
+from oddins_pipeline.embedded_postgres.root import binaries
 from oddins_pipeline_tests.conftest import KEY, Service, at_database
 from oddins_pipeline_tests.postgres15 import BINARIES
 

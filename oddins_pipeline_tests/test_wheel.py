@@ -9,21 +9,21 @@ import sysconfig
 import venv
 from pathlib import Path
 
-from oddins_pipeline.database import embedded
+from oddins_pipeline.embedded_postgres import cluster
 
 PROJECT = Path(__file__).parent.parent
 
 
 def test_the_wheel_gives_a_working_oddins_in_an_empty_folder(tmp_path: Path) -> None:
-    dist, home, folder = tmp_path / "dist", tmp_path / "home", tmp_path / "empty"
-    folder.mkdir()
+    dist, home, directory = tmp_path / "dist", tmp_path / "home", tmp_path / "empty"
+    directory.mkdir()
     _run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", dist], cwd=PROJECT)
     (wheel,) = dist.glob("*.whl")
     environment = tmp_path / "venv"
     venv.create(environment, symlinks=True)
     python = environment / "bin" / "python"
     pip = [sys.executable, "-m", "pip", "--python", python, "install", "--quiet"]
-    _run([*pip, "--no-deps", "--no-index", wheel], cwd=folder)
+    _run([*pip, "--no-deps", "--no-index", wheel], cwd=directory)
     # The dependencies of this environment, without the project's own editable install.
     site_packages = Path(sysconfig.get_path("purelib", vars={"base": str(environment)}))
     (site_packages / "dependencies.pth").write_text(sysconfig.get_path("purelib") + "\n")
@@ -32,15 +32,17 @@ def test_the_wheel_gives_a_working_oddins_in_an_empty_folder(tmp_path: Path) -> 
     try:
         where = _run(
             [python, "-c", "import oddins_pipeline; print(oddins_pipeline.__file__)"],
-            cwd=folder,
+            cwd=directory,
             env=variables,
         )
         assert str(environment) in where
-        shown = _run([environment / "bin" / "oddins", "sync", "leagues"], cwd=folder, env=variables)
+        shown = _run(
+            [environment / "bin" / "oddins", "sync", "leagues"], cwd=directory, env=variables
+        )
     finally:
-        embedded.destroy(home)
+        cluster.destroy(home)
     assert "payload 1 published (sample data)" in shown
-    assert list(folder.iterdir()) == []
+    assert list(directory.iterdir()) == []
 
 
 def _run(command: list[object], *, cwd: Path, env: dict[str, str] | None = None) -> str:

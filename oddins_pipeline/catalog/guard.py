@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from oddins_pipeline.catalog.rows import Batch
-from oddins_pipeline.errors import RefusedAnswerError
+from oddins_pipeline.errors import ResponseRejectedError
 
 _NONE: frozenset[int] = frozenset()
 
@@ -24,12 +24,12 @@ class Limits:
 
 
 def check(batch: Batch, listed: StoredYears, limits: Limits, *, full: bool, force: bool) -> None:
-    """Raises RefusedAnswerError naming the figures and the override.
+    """Raises ResponseRejectedError naming the figures and the override.
 
     `force` passes the quarantine threshold and the shares, never an empty full answer.
     """
     if full and not batch.leagues:
-        raise RefusedAnswerError(
+        raise ResponseRejectedError(
             "the full answer holds no usable league; an empty answer is never published"
         )
     if force:
@@ -41,7 +41,7 @@ def check(batch: Batch, listed: StoredYears, limits: Limits, *, full: bool, forc
 
 def _check_quarantine(batch: Batch, most: float) -> None:
     if batch.quarantined_items * 100 > most * batch.received_items:
-        raise RefusedAnswerError(
+        raise ResponseRejectedError(
             f"{batch.quarantined_items} of {batch.received_items} leagues and seasons are"
             f" malformed, more than {most:g} %; look at them with `oddins payload`, and publish"
             " with --force if they are to be left out"
@@ -67,7 +67,7 @@ def _check_shares(batch: Batch, listed: StoredYears, limits: Limits) -> None:
         present_leagues * 100 < limits.league_share * len(listed)
         or present_seasons * 100 < limits.season_share * known_seasons
     ):
-        raise RefusedAnswerError(
+        raise ResponseRejectedError(
             f"the answer holds {_share(present_leagues, len(listed))} of the listed leagues"
             f" ({present_leagues} of {len(listed)}) and"
             f" {_share(present_seasons, known_seasons)} of the listed seasons"

@@ -81,7 +81,7 @@ class Country:
 
 
 @dataclass(slots=True)
-class Head:
+class EntryHeader:
     """An entry without its seasons, which are judged one by one."""
 
     __pydantic_config__ = _CONFIG
@@ -89,7 +89,7 @@ class Head:
     country: Country
 
 
-validate_head = TypeAdapter(Head).validator.validate_python
+validate_header = TypeAdapter(EntryHeader).validator.validate_python
 validate_season = TypeAdapter(Season).validator.validate_python
 
 _KINDS = (Year, IsoDate | None, IsoDate | None, Flag, *[Flag] * 12)

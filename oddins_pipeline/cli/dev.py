@@ -8,10 +8,10 @@ import sys
 import click
 
 from oddins_pipeline.cli.output import prepare, say
+from oddins_pipeline.config.dagster_home import dagster_home
+from oddins_pipeline.config.target import SAMPLE_VARIABLE, database_url
 from oddins_pipeline.database import revision
 from oddins_pipeline.database.connection import connect
-from oddins_pipeline.home import dagster_home
-from oddins_pipeline.target import SAMPLE_VARIABLE, database_url
 
 
 @click.command()

@@ -7,16 +7,16 @@ from collections.abc import Callable, Generator
 
 import click
 
+from oddins_pipeline.catalog.account import warning
 from oddins_pipeline.cli.output import prepare
+from oddins_pipeline.config.dagster_home import CONFIG, default_home, home_from_env
+from oddins_pipeline.config.settings import Settings
+from oddins_pipeline.config.target import Target, database_url
 from oddins_pipeline.database import revision
 from oddins_pipeline.database.connection import Connection, connect, database_errors
-from oddins_pipeline.database.daemon import daemon_state
+from oddins_pipeline.database.dagster_daemon import daemon_state
 from oddins_pipeline.errors import OddinsError
-from oddins_pipeline.home import CONFIG, named_home, own_home
-from oddins_pipeline.provider.account import warning
-from oddins_pipeline.settings import Settings
-from oddins_pipeline.sync import ask_account
-from oddins_pipeline.target import Target, database_url
+from oddins_pipeline.pipeline.sync import ask_account
 
 Check = Callable[[], str]
 Line = tuple[str, bool]
@@ -90,9 +90,9 @@ def _key(settings: Settings, target: Target, connection: Connection) -> str:
 
 
 def _home(settings: Settings) -> str:
-    named = named_home()
+    named = home_from_env()
     if named is None:
-        return f"DAGSTER_HOME is not set; `oddins` uses {own_home(settings)}"
+        return f"DAGSTER_HOME is not set; `oddins` uses {default_home(settings)}"
     config = named / CONFIG
     if not config.is_file() or "CatalogStorage" not in config.read_text(encoding="utf-8"):
         raise OddinsError(

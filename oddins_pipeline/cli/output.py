@@ -9,9 +9,9 @@ from typing import Any
 
 import click
 
-from oddins_pipeline.logs import hide, to_stderr
-from oddins_pipeline.settings import Settings, load_settings
-from oddins_pipeline.target import Target, choose_target
+from oddins_pipeline.config.settings import Settings, load_settings
+from oddins_pipeline.config.target import Target, choose_target
+from oddins_pipeline.logs import configure_logging, register_secrets
 
 
 def prepare(
@@ -19,9 +19,9 @@ def prepare(
 ) -> tuple[Settings, Target]:
     """Settings, checked all at once, and the target. Raises UsageError."""
     settings = load_settings()
-    hide(settings.secrets)
+    register_secrets(settings.secrets)
     as_json = log_format == "json" or (log_format is None and not sys.stderr.isatty())
-    to_stderr(as_json=as_json)
+    configure_logging(as_json=as_json)
     return settings, choose_target(settings, sample=sample, reads_only=reads_only)
 
 

@@ -7,9 +7,9 @@ import sys
 import click
 
 from oddins_pipeline.cli.output import prepare, say
-from oddins_pipeline.database.archive import body_of
+from oddins_pipeline.config.target import database_url
+from oddins_pipeline.database.payloads import body_of
 from oddins_pipeline.database.pool import reading
-from oddins_pipeline.target import database_url
 
 
 @click.command()

@@ -8,16 +8,16 @@ from typing import Any
 
 import click
 
+from oddins_pipeline.catalog.account import warning
 from oddins_pipeline.cli.output import prepare, say, show_json, show_table
+from oddins_pipeline.config.settings import Settings
+from oddins_pipeline.config.target import Target, database_url
 from oddins_pipeline.database import revision
 from oddins_pipeline.database.connection import connect, database_errors
 from oddins_pipeline.database.pool import reader
-from oddins_pipeline.database.report import Health, health, report
-from oddins_pipeline.database.requests import known_account
+from oddins_pipeline.database.requests import load_subscription
+from oddins_pipeline.database.status import Health, health, report
 from oddins_pipeline.errors import ProviderError, SchemaError
-from oddins_pipeline.provider.account import warning
-from oddins_pipeline.settings import Settings
-from oddins_pipeline.target import Target, database_url
 
 ASKED_AGAIN_AFTER = timedelta(hours=6)
 
@@ -52,17 +52,17 @@ def _subscription(settings: Settings, target: Target, url: str) -> dict[str, Any
     """
     if settings.api_key is None or target.sample:
         return None
-    from oddins_pipeline.sync import ask_account
+    from oddins_pipeline.pipeline.sync import ask_account
 
     failure = None
     with connect(url, settings, purpose="status") as connection, database_errors():
-        known = known_account(connection)
+        known = load_subscription(connection)
         if known is None or datetime.now(timezone.utc) - known[1] > ASKED_AGAIN_AFTER:
             try:
                 ask_account(settings, connection, timeout=5)
             except ProviderError as error:
                 failure = str(error)
-            known = known_account(connection)
+            known = load_subscription(connection)
     if known is None:
         return {"warning": f"the subscription is not known: {failure}"}
     account, seen_at = known

@@ -14,13 +14,13 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from oddins_pipeline.cli.output import prepare, say, show_json, show_table
+from oddins_pipeline.config.dagster_home import home_from_env
+from oddins_pipeline.config.settings import Settings
+from oddins_pipeline.config.target import Target
 from oddins_pipeline.errors import InterruptedSyncError, LockHeldError, OddinsError, UsageError
-from oddins_pipeline.home import named_home
-from oddins_pipeline.last_error import record_failure
 from oddins_pipeline.logs import set_run
-from oddins_pipeline.settings import Settings
-from oddins_pipeline.sync import Query, Session, open_session
-from oddins_pipeline.target import Target
+from oddins_pipeline.pipeline.failure_recorder import record_failure
+from oddins_pipeline.pipeline.sync import LeagueFilter, Session, open_session
 
 if TYPE_CHECKING:
     from oddins_pipeline.database.publish import TableCounts
@@ -69,11 +69,11 @@ def leagues(
 ) -> None:
     """Sync countries, leagues, seasons and coverage."""
     started = time.monotonic()
-    query = Query(season, country, league, current)
+    query = LeagueFilter(season, country, league, current)
     if replay and query.params:
         raise UsageError("--replay publishes a full answer; leave out the filters")
     settings, target = prepare(sample=sample, reads_only=replay, log_format=log_format)
-    named_home()
+    home_from_env()
     say(f"database: {target.describe(settings)}")
     options = {**asdict(query), "force": force, "replay": replay}
     run_id = str(uuid.uuid4())
@@ -82,19 +82,19 @@ def leagues(
     try:
         with (
             _interrupts(),
-            open_session(settings, target, run_id=run_id, lock_wait=lock_timeout) as session,
+            open_session(settings, target, run_id=run_id, lock_timeout=lock_timeout) as session,
         ):
             logger.info("starting the leagues and seasons sync", extra=query.params)
             result = (
-                _rehearse(session, options)
+                _run_dry(session, options)
                 if dry_run
                 else _run_assets(settings, session, run_id, options)
             )
     except LockHeldError:
         raise
     except OddinsError as error:
-        if not getattr(error, "told", False):
-            logger.error(str(error), extra={"outcome": error.outcome, "passing": error.passing})  # noqa: TRY400 - a sentence, not a trace
+        if not getattr(error, "reported", False):
+            logger.error(str(error), extra={"outcome": error.outcome, "passing": error.retryable})  # noqa: TRY400 - a sentence, not a trace
         if not dry_run:
             outcome = getattr(error, "run_outcome", error.outcome)
             record_failure(
@@ -118,10 +118,10 @@ def _interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _rehearse(session: Session, options: Options) -> dict[str, Any]:
-    from oddins_pipeline.rehearsal import rehearse
+def _run_dry(session: Session, options: Options) -> dict[str, Any]:
+    from oddins_pipeline.pipeline.dry_run import dry_run_sync
 
-    return rehearse(session, options)
+    return dry_run_sync(session, options)
 
 
 def _run_assets(

@@ -15,7 +15,7 @@ from psycopg.rows import class_row
 
 from oddins_pipeline.database.connection import Connection
 
-MOST_ATTEMPTS = 5
+MAX_ATTEMPTS = 5
 
 Status = Literal["requested", "running", "done", "failed"]
 
@@ -32,7 +32,7 @@ class Request:
 
 
 @dataclass(frozen=True)
-class Settled:
+class StatusUpdate:
     """What a request becomes when its attempt has ended without publishing."""
 
     status: Status
@@ -78,7 +78,7 @@ def claim(connection: Connection, request: Request) -> Request | None:
         ).fetchone()
 
 
-def settle(connection: Connection, request: Request, settled: Settled) -> None:
+def update_status(connection: Connection, request: Request, settled: StatusUpdate) -> None:
     """Writes what an ended attempt leads to; a request that was done meanwhile stays done."""
     connection.execute(
         "UPDATE backfill_requests SET status = %s, attempts = %s, error = %s,"
@@ -96,7 +96,7 @@ def settle(connection: Connection, request: Request, settled: Settled) -> None:
     )
 
 
-def note_run(connection: Connection, request_id: int, run_id: str) -> bool:
+def attach_run(connection: Connection, request_id: int, run_id: str) -> bool:
     """Names the run that is at work on a request; False when the request is no longer open."""
     noted = connection.execute(
         "UPDATE backfill_requests SET run_id = %s WHERE id = %s AND status = 'running'",
@@ -105,7 +105,7 @@ def note_run(connection: Connection, request_id: int, run_id: str) -> bool:
     return noted.rowcount == 1
 
 
-def complete(connection: Connection, season: int, run_id: str | None) -> None:
+def mark_done(connection: Connection, season: int, run_id: str | None) -> None:
     """The season is published: whoever asked for it has it. Part of the publishing transaction."""
     connection.execute(
         "UPDATE backfill_requests SET status = 'done', run_id = %s, error = NULL"

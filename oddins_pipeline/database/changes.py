@@ -16,7 +16,7 @@ VIEWS = ("coverage_switches", "season_rollovers", "league_renames", "season_acti
 
 
 @dataclass(frozen=True)
-class Wanted:
+class ChangeFilter:
     """Which changes: `league` is a provider league id, and means its seasons' and their
     coverage's changes too; `payload_id` means that answer's latest publication; `limit` keeps
     the newest.
@@ -76,18 +76,18 @@ ORDER BY w.changed_at DESC, w.id DESC
 """)
 
 
-def query(wanted: Wanted) -> sql.Composed:
+def query(wanted: ChangeFilter) -> sql.Composed:
     """The statement; its values are `wanted.values`."""
     return _QUERY.format(wanted.condition)
 
 
-def changes(connection: Connection, wanted: Wanted) -> list[dict[str, Any]]:
+def changes(connection: Connection, wanted: ChangeFilter) -> list[dict[str, Any]]:
     """The wanted changes as dicts of plain values, the newest first. Raises DatabaseError."""
     with database_errors(), connection.cursor(row_factory=dict_row) as cursor:
         return cursor.execute(query(wanted), wanted.values).fetchall()
 
 
-def told(change: dict[str, Any]) -> str:
+def describe_change(change: dict[str, Any]) -> str:
     """What happened to the row, in a few words: `odds off -> on`.
 
     Provider's text is quoted as it is: whoever shows it makes it harmless there.

@@ -9,9 +9,9 @@ from contextlib import contextmanager
 
 import psycopg
 
+from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.errors import DatabaseError, OddinsError, SchemaError
-from oddins_pipeline.logs import one_line
-from oddins_pipeline.settings import Settings
+from oddins_pipeline.logs import sanitize
 
 Connection = psycopg.Connection[tuple[object, ...]]
 
@@ -76,11 +76,11 @@ def database_errors() -> Iterator[None]:
     except OddinsError:
         raise
     except psycopg.errors.UndefinedTable as error:
-        raise SchemaError(f"{one_line(str(error), 200)}; run `oddins db upgrade`") from None
+        raise SchemaError(f"{sanitize(str(error), 200)}; run `oddins db upgrade`") from None
     except psycopg.OperationalError as error:
         raise DatabaseError(
-            f"the database failed or cannot be reached: {one_line(str(error), 400)};"
+            f"the database failed or cannot be reached: {sanitize(str(error), 400)};"
             " check that PostgreSQL runs and that DATABASE_URL is right"
         ) from None
     except psycopg.Error as error:
-        raise DatabaseError(f"the database refused: {one_line(str(error), 400)}") from None
+        raise DatabaseError(f"the database refused: {sanitize(str(error), 400)}") from None

@@ -30,8 +30,8 @@ class Merge:
     """How staged rows `s` become rows `t` of `table`.
 
     `source` selects the staged rows with the table's own columns (and those of `match`),
-    `match` joins the two, `once` are columns given at the insert and never changed,
-    `natural_key` names a row for people, over the jsonb `r` of its columns, and `gone` tells
+    `match` joins the two, `insert_only` are columns given at the insert and never changed,
+    `natural_key` names a row for people, over the jsonb `r` of its columns, and `missing` tells
     which listed rows a full answer no longer has (None: this table has no `delisted_at`).
     """
 
@@ -41,14 +41,14 @@ class Merge:
     columns: tuple[str, ...]
     natural_key: str
     id_column: str = "id"
-    keys: tuple[str, ...] = ()
-    once: tuple[str, ...] = ()
-    gone: str | None = None
+    key_columns: tuple[str, ...] = ()
+    insert_only: tuple[str, ...] = ()
+    missing: str | None = None
     order: str = "1"
     values: tuple[str, ...] = field(init=False)
 
     def __post_init__(self) -> None:
-        fixed = {*self.keys, *self.once}
+        fixed = {*self.key_columns, *self.insert_only}
         object.__setattr__(self, "values", tuple(c for c in self.columns if c not in fixed))
 
 
@@ -67,7 +67,7 @@ def merge(
 
 
 def delist(connection: Connection, step: Merge, *, feed_payload: int | None) -> int:
-    """Delists the rows that are `gone`; returns how many."""
+    """Delists the rows that are `missing`; returns how many."""
     statement = _delisting(step, feed=feed_payload is not None)
     return _numbers(connection, statement, feed_payload)[0]
 
@@ -86,7 +86,7 @@ def _numbers(connection: Connection, statement: str, payload: int | None) -> lis
 
 
 def _statement(step: Merge, *, feed: bool) -> str:
-    listed = step.gone is not None
+    listed = step.missing is not None
     old = ", ".join(f"t.{c}" for c in step.values)
     new = ", ".join(f"s.{c}" for c in step.values)
     changes = ", ".join(f"{c} = d.{c}" for c in step.values)
@@ -111,7 +111,7 @@ def _statement(step: Merge, *, feed: bool) -> str:
                 {", d.before_row" if feed else ""}{after})""",
     ]
     if feed:
-        parts.append(_feed(step, _HAPPENED))
+        parts.append(_feed(step, _CHANGED))
     return (
         f"WITH {', '.join(parts)}"
         " SELECT (SELECT count(*) FROM inserted), (SELECT count(*) FROM updated)"
@@ -122,15 +122,15 @@ def _delisting(step: Merge, *, feed: bool) -> str:
     parts = [
         f"""delisted AS (
             UPDATE {step.table} t SET delisted_at = now(), updated_at = now()
-            WHERE t.delisted_at IS NULL AND {step.gone}
+            WHERE t.delisted_at IS NULL AND {step.missing}
             RETURNING t.{step.id_column} AS row_id{f", {_VISIBLE} AS r" if feed else ""})"""
     ]
     if feed:
-        parts.append(_feed(step, _GONE))
+        parts.append(_feed(step, _DELISTED))
     return f"WITH {', '.join(parts)} SELECT count(*) FROM delisted"
 
 
-_HAPPENED = """
+_CHANGED = """
     SELECT 1 AS rank, row_id, 'added' AS change, after_row AS r,
            NULL::jsonb AS before, after_row AS after FROM inserted
     UNION ALL
@@ -144,7 +144,7 @@ _HAPPENED = """
     FROM updated WHERE NOT relisted"""
 """`changed` holds only what differs; `added` and `relisted` the whole row after."""
 
-_GONE = (
+_DELISTED = (
     "SELECT 1 AS rank, row_id, 'delisted' AS change, r, r AS before, NULL::jsonb AS after"
     " FROM delisted"
 )

@@ -12,9 +12,9 @@ from typing import TYPE_CHECKING
 
 from psycopg.pq import TransactionStatus
 
+from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.database.connection import Connection, connect, database_errors
 from oddins_pipeline.errors import DatabaseError
-from oddins_pipeline.settings import Settings
 
 if TYPE_CHECKING:
     from sqlalchemy import Engine

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass, replace
 from oddins_pipeline.catalog.guard import StoredYears
 from oddins_pipeline.catalog.normalise import NORMALISER
 from oddins_pipeline.catalog.rows import Batch
-from oddins_pipeline.catalog.slugs import candidate, give_slugs
+from oddins_pipeline.catalog.slugs import assign_slugs, base_slug
 from oddins_pipeline.database import lock, staging
 from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.database.merge import Counts, delist, listed, merge
@@ -134,11 +134,11 @@ def _renames(connection: Connection, batch: Batch) -> dict[str, str]:
 def _new_slugs(connection: Connection, batch: Batch) -> dict[int, str]:
     rows = connection.execute("SELECT provider_league_id FROM leagues").fetchall()
     known = {number for (number,) in rows}
-    new = [(row, candidate(row)) for row in batch.leagues if row.provider_league_id not in known]
+    new = [(row, base_slug(row)) for row in batch.leagues if row.provider_league_id not in known]
     if not new:
         return {}
     taken = connection.execute("SELECT slug FROM leagues").fetchall()
-    return give_slugs(new, {str(slug) for (slug,) in taken})
+    return assign_slugs(new, {str(slug) for (slug,) in taken})
 
 
 def _delist(connection: Connection, counts: TableCounts, feed_payload: int | None) -> None:

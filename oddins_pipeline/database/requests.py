@@ -8,8 +8,8 @@ from __future__ import annotations
 import json
 from datetime import datetime
 
+from oddins_pipeline.catalog.account import Account, Quota
 from oddins_pipeline.database.connection import Connection, database_errors
-from oddins_pipeline.provider.account import Account, Quota
 
 _RATE_LOCK = 5_411_207_733_190_244
 WINDOW = 60.0
@@ -47,7 +47,7 @@ class RequestLog:
         self._run_id = run_id
         self._per_minute = per_minute
 
-    def begin(self, path: str, params: dict[str, str]) -> tuple[int | None, float]:
+    def try_acquire(self, path: str, params: dict[str, str]) -> tuple[int | None, float]:
         """(row id, 0) when a request may be sent now, else (None, seconds to wait).
 
         A short transaction-level lock makes asking and counting one step for every process.
@@ -104,7 +104,7 @@ class RequestLog:
                 ),
             )
 
-    def note_account(self, account: Account) -> None:
+    def save_subscription(self, account: Account) -> None:
         """Keeps when the subscription ends, as told just now."""
         with database_errors():
             self._connection.execute(
@@ -115,7 +115,7 @@ class RequestLog:
             )
 
 
-def known_account(connection: Connection) -> tuple[Account, datetime] | None:
+def load_subscription(connection: Connection) -> tuple[Account, datetime] | None:
     """The subscription as last told, and when."""
     row = connection.execute(
         "SELECT plan, ends_at, active, seen_at FROM provider_subscription"
@@ -126,7 +126,7 @@ def known_account(connection: Connection) -> tuple[Account, datetime] | None:
     return Account(plan, ends_at, bool(active)), seen_at  # type: ignore[arg-type,return-value]
 
 
-def asked_lately(connection: Connection, path: str) -> bool:
+def requested_within_a_day(connection: Connection, path: str) -> bool:
     """Whether a request for `path` was sent within the last day, whatever became of it."""
     row = connection.execute(
         "SELECT EXISTS (SELECT FROM provider_requests WHERE path = %s"

@@ -110,7 +110,7 @@ COUNTRIES = Merge(
     columns=("name", "code", "flag_url"),
     natural_key="r ->> 'name'",
     order="name",
-    gone="NOT EXISTS (SELECT FROM leagues l WHERE l.country_id = t.id AND l.delisted_at IS NULL)"
+    missing="NOT EXISTS (SELECT FROM leagues l WHERE l.country_id = t.id AND l.delisted_at IS NULL)"
     " AND NOT EXISTS (SELECT FROM staged_countries s WHERE s.name = t.name)",
 )
 
@@ -120,11 +120,11 @@ LEAGUES = Merge(
     " FROM staged_leagues s JOIN countries c ON c.name = s.country_name",
     match="t.provider_league_id = s.provider_league_id",
     columns=("country_id", "provider_league_id", "name", "type", "slug", "logo_url"),
-    keys=("provider_league_id",),
-    once=("slug",),
+    key_columns=("provider_league_id",),
+    insert_only=("slug",),
     natural_key="r ->> 'provider_league_id'",
     order="provider_league_id",
-    gone="NOT EXISTS (SELECT FROM staged_leagues s"
+    missing="NOT EXISTS (SELECT FROM staged_leagues s"
     " WHERE s.provider_league_id = t.provider_league_id)"
     " AND NOT EXISTS (SELECT FROM kept_seasons k"
     " WHERE k.provider_league_id = t.provider_league_id)",
@@ -140,10 +140,10 @@ SEASONS = Merge(
     source=f"SELECT l.id AS league_id, s.year, s.start_date, s.end_date, s.is_current {_SEASON_OF}",
     match="t.league_id = s.league_id AND t.year = s.year",
     columns=("league_id", "year", "start_date", "end_date", "is_current"),
-    keys=("league_id", "year"),
+    key_columns=("league_id", "year"),
     natural_key=_YEAR_KEY.format("r"),
     order="league_id, year",
-    gone=f"NOT EXISTS (SELECT {_SEASON_OF} WHERE l.id = t.league_id AND s.year = t.year)"
+    missing=f"NOT EXISTS (SELECT {_SEASON_OF} WHERE l.id = t.league_id AND s.year = t.year)"
     " AND NOT EXISTS (SELECT FROM kept_seasons k JOIN leagues l USING (provider_league_id)"
     " WHERE l.id = t.league_id AND coalesce(k.year, t.year) = t.year)",
 )
@@ -154,7 +154,7 @@ SEASON_COVERAGE = Merge(
     f" {_SEASON_OF} JOIN seasons n ON n.league_id = l.id AND n.year = s.year",
     match="t.season_id = s.season_id",
     columns=("season_id", *COVERAGE),
-    keys=("season_id",),
+    key_columns=("season_id",),
     natural_key="(SELECT l.provider_league_id || '/' || n.year FROM seasons n"
     " JOIN leagues l ON l.id = n.league_id WHERE n.id = row_id)",
     id_column="season_id",

@@ -7,7 +7,7 @@ from datetime import datetime
 from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.database.publish import FULL
 
-MOST_CHARACTERS = 1_000
+MAX_ERROR_CHARACTERS = 1_000
 
 
 def last_full_sync(connection: Connection) -> datetime | None:
@@ -55,7 +55,7 @@ def record_error(
             "base_url": base_url,
             "entity": entity,
             "at": at,
-            "message": message[:MOST_CHARACTERS],
+            "message": message[:MAX_ERROR_CHARACTERS],
         },
     )
     return done.rowcount > 0

@@ -11,7 +11,7 @@ from alembic.config import Config
 from sqlalchemy.pool import NullPool
 
 from oddins_pipeline.errors import DatabaseError
-from oddins_pipeline.logs import one_line
+from oddins_pipeline.logs import sanitize
 
 logger = logging.getLogger(__name__)
 
@@ -42,6 +42,6 @@ def upgrade(url: str) -> None:
             command.upgrade(config, "head")
     except sqlalchemy.exc.SQLAlchemyError as error:
         raise DatabaseError(
-            f"the schema could not be upgraded: {one_line(str(getattr(error, 'orig', error)), 400)}"
+            f"the schema could not be upgraded: {sanitize(str(getattr(error, 'orig', error)), 400)}"
         ) from None
     logger.info("database schema upgraded")

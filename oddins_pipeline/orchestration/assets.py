@@ -11,12 +11,12 @@ from pydantic import Field
 from oddins_pipeline.database.publish import TABLES
 from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.orchestration.columns import COLUMNS
-from oddins_pipeline.orchestration.failures import failure_of
+from oddins_pipeline.orchestration.failures import to_dagster_failure
 from oddins_pipeline.orchestration.io_manager import Fetched, Slice
 from oddins_pipeline.orchestration.lineage import ANSWER
 from oddins_pipeline.orchestration.runs import RAW
 from oddins_pipeline.orchestration.session import RunSession
-from oddins_pipeline.sync import Archived, Query
+from oddins_pipeline.pipeline.sync import Archived, LeagueFilter
 
 # The data version is how consumers react to changes only; it has been beta since Dagster 1.3.
 warnings.filterwarnings("ignore", message=".*`data_version`.*", category=dg.BetaWarning)
@@ -73,7 +73,7 @@ def raw_leagues(context: dg.AssetExecutionContext, config: LeaguesConfig) -> dg.
     session = run.session
     session.force = config.force
     try:
-        session.query = Query(config.season, config.country, config.league, config.current)
+        session.query = LeagueFilter(config.season, config.country, config.league, config.current)
         if config.replay:
             archived = session.replayed()
             return _versioned(Fetched(None, archived, ""), archived.payload.sha256)
@@ -81,7 +81,7 @@ def raw_leagues(context: dg.AssetExecutionContext, config: LeaguesConfig) -> dg.
         client = context.resources.api_football()
         answer = client.leagues(session.query.params)
     except OddinsError as error:
-        raise failure_of(error) from None
+        raise to_dagster_failure(error) from None
     seconds = time.monotonic() - started
     return _versioned(Fetched(answer, None, client.base_url, seconds), answer.received.sha256)
 
@@ -114,9 +114,9 @@ def catalog(context: dg.AssetExecutionContext, raw_leagues: Archived) -> Iterato
     """
     run: RunSession = context.resources.sync_session
     try:
-        publication = run.session.judge(raw_leagues)
+        publication = run.session.validate(raw_leagues)
     except OddinsError as error:
-        raise failure_of(error) from None
+        raise to_dagster_failure(error) from None
     for table in TABLES:
         if table in context.op_execution_context.selected_output_names:
             yield dg.Output(

@@ -9,18 +9,18 @@ from typing import Any
 
 import dagster as dg
 
+from oddins_pipeline.catalog.season_range import FIRST_SEASON, YEARS_AHEAD
 from oddins_pipeline.database import backfills
 from oddins_pipeline.database.connection import database_errors
-from oddins_pipeline.database.permission import optional_work_objection
 from oddins_pipeline.database.publish import TABLES
 from oddins_pipeline.errors import NoSeasonError, OddinsError, PostponedError
-from oddins_pipeline.orchestration.failures import failure_of
+from oddins_pipeline.orchestration.failures import to_dagster_failure
 from oddins_pipeline.orchestration.io_manager import Fetched, PostgresIOManager, Slice
-from oddins_pipeline.orchestration.jobs import BACKFILL_JOB, LONGEST_RUN, REQUEST_TAG
+from oddins_pipeline.orchestration.jobs import BACKFILL_JOB, MAX_RUNTIME_TAG, REQUEST_TAG
 from oddins_pipeline.orchestration.runs import RAW
 from oddins_pipeline.orchestration.session import RunSession
-from oddins_pipeline.season_range import FIRST_SEASON, YEARS_AHEAD
-from oddins_pipeline.sync import Query, Session
+from oddins_pipeline.pipeline.quota_policy import background_blocked_reason
+from oddins_pipeline.pipeline.sync import LeagueFilter, Session
 
 seasons = dg.TimeWindowPartitionsDefinition(
     start=str(FIRST_SEASON),
@@ -37,12 +37,12 @@ def backfill_season(context: dg.OpExecutionContext) -> None:
     try:
         season = _season_of(context)
         session = run.session
-        session.query = Query(season=season)
+        session.query = LeagueFilter(season=season)
         if not _begin(context, session):
             return
         found = _fetch_and_publish(context, run)
     except OddinsError as error:
-        raise failure_of(error) from None
+        raise to_dagster_failure(error) from None
     assert run.archived is not None
     tags = {"dagster/data_version": run.archived.payload.sha256}
     for asset, metadata in found.items():
@@ -61,7 +61,7 @@ def _fetch_and_publish(
     seconds = time.monotonic() - started
     raw = writer.archive(Fetched(answer, None, client.base_url, seconds))
     assert run.archived is not None
-    publication = run.session.judge(run.archived)
+    publication = run.session.validate(run.archived)
     tables = {table: writer.publish(Slice(publication, table)) for table in TABLES}
     return {RAW: raw, **tables}
 
@@ -84,14 +84,14 @@ def _begin(context: dg.OpExecutionContext, session: Session) -> bool:
         by_hand = context.run.parent_run_id is not None  # run again: it is wanted all the same
         if (
             request is not None
-            and not backfills.note_run(session.connection, int(request), context.run_id)
+            and not backfills.attach_run(session.connection, int(request), context.run_id)
             and not by_hand
         ):
             context.log.info(f"request {request} is no longer open: nothing is fetched")
             return False
-        objection = optional_work_objection(session.connection)
-    if objection is not None:
-        raise PostponedError(objection)
+        blocked_reason = background_blocked_reason(session.connection)
+    if blocked_reason is not None:
+        raise PostponedError(blocked_reason)
     return True
 
 
@@ -99,7 +99,7 @@ def _begin(context: dg.OpExecutionContext, session: Session) -> bool:
     name=BACKFILL_JOB,
     partitions_def=seasons,
     description="Fetches one season a run: adds and updates, never delists.",
-    tags={**LONGEST_RUN, "dagster/priority": "-10"},
+    tags={**MAX_RUNTIME_TAG, "dagster/priority": "-10"},
 )
 def backfill_seasons() -> None:
     """One op: a step is the only unit that can be atomic and truthful."""

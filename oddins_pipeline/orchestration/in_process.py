@@ -9,17 +9,17 @@ from typing import Any
 import dagster as dg
 from dagster._core.instance import InstanceRef
 
+from oddins_pipeline.config.dagster_home import dagster_home
+from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.database.requests import last_quota
 from oddins_pipeline.definitions import build_definitions
 from oddins_pipeline.errors import OddinsError
-from oddins_pipeline.home import dagster_home
 from oddins_pipeline.orchestration.failures import step_failure
 from oddins_pipeline.orchestration.jobs import COMMAND_TAG, SYNC_JOB
-from oddins_pipeline.orchestration.runs import end_dead_runs
+from oddins_pipeline.orchestration.runs import fail_orphaned_runs
 from oddins_pipeline.orchestration.session import RunSession, given_session
 from oddins_pipeline.orchestration.storage import storage_errors
-from oddins_pipeline.settings import Settings
-from oddins_pipeline.sync import Session
+from oddins_pipeline.pipeline.sync import Session
 
 TAGS = {
     COMMAND_TAG: "oddins sync leagues",
@@ -33,7 +33,7 @@ class RunFailedError(OddinsError):
     `run_outcome`.
     """
 
-    told = True
+    reported = True
 
     def __init__(self, message: str, outcome: str = OddinsError.outcome) -> None:
         super().__init__(message)
@@ -51,7 +51,7 @@ def run_sync_job(
     definitions = build_definitions(sync_session=given_session(run))
     job = definitions.resolve_job_def(SYNC_JOB)
     with storage_errors(), open_instance(settings) as instance, _without_gc():
-        end_dead_runs(instance, session.connection, settings, session.target)
+        fail_orphaned_runs(instance, session.connection, settings, session.target)
         result = job.execute_in_process(
             run_config={
                 "ops": {"raw_leagues": {"config": options}},

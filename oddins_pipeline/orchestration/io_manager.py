@@ -12,16 +12,16 @@ import dagster as dg
 from psycopg.rows import dict_row
 
 from oddins_pipeline import __version__
-from oddins_pipeline.database.changes import Wanted, changes
+from oddins_pipeline.database.changes import ChangeFilter, changes
 from oddins_pipeline.database.publish import TABLES
 from oddins_pipeline.errors import OddinsError
-from oddins_pipeline.orchestration.failures import failure_of
+from oddins_pipeline.orchestration.change_summary import SCAN_LIMIT, markdown
+from oddins_pipeline.orchestration.failures import to_dagster_failure
 from oddins_pipeline.orchestration.lineage import LINEAGE
 from oddins_pipeline.orchestration.runs import RAW
 from oddins_pipeline.orchestration.session import RunSession
-from oddins_pipeline.orchestration.telling import LOOKED_AT, markdown
-from oddins_pipeline.provider.client import Answer
-from oddins_pipeline.sync import Archived, Publication
+from oddins_pipeline.pipeline.sync import Archived, Publication
+from oddins_pipeline.provider.client import LeaguesResponse
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Fetched:
     `seconds` is what getting it took.
     """
 
-    answer: Answer | None
+    answer: LeaguesResponse | None
     archived: Archived | None
     base_url: str
     seconds: float = 0.0
@@ -59,7 +59,7 @@ class PostgresIOManager(dg.IOManager):
             else:
                 context.add_output_metadata(self.publish(obj))
         except OddinsError as error:
-            raise failure_of(error) from None
+            raise to_dagster_failure(error) from None
 
     def archive(self, fetched: Fetched) -> dict[str, Any]:
         """Archives what was fetched; returns the metadata of `raw_leagues`. Raises OddinsError."""
@@ -115,7 +115,7 @@ class PostgresIOManager(dg.IOManager):
         }
 
     def _changes(self, part: Slice) -> list[dict[str, Any]]:
-        wanted = Wanted(LOOKED_AT, entity=part.table, payload_id=part.publication.payload.id)
+        wanted = ChangeFilter(SCAN_LIMIT, entity=part.table, payload_id=part.publication.payload.id)
         with self._run.session.reading() as connection:
             return changes(connection, wanted)
 
@@ -134,7 +134,7 @@ class PostgresIOManager(dg.IOManager):
                 return self._archived(context)
             return self._rows(name)
         except OddinsError as error:
-            raise failure_of(error) from None
+            raise to_dagster_failure(error) from None
 
     def _archived(self, context: dg.InputContext) -> Archived:
         if self._run.archived is not None:
@@ -142,7 +142,7 @@ class PostgresIOManager(dg.IOManager):
         # A retry from failure publishes what its parent archived; a run without raw_leagues
         # publishes the newest published answer again.
         run = context.step_context.dagster_run
-        return self._run.session.stored(of_run=run.parent_run_id)
+        return self._run.session.stored(payload_of_run=run.parent_run_id)
 
     def _rows(self, table: str) -> list[dict[str, Any]]:
         with (

@@ -17,7 +17,7 @@ CLAIM_TAG = "oddins/backfill_claim"
 COMMAND_TAG = "oddins/command"
 """On runs of the command line, which are connected before Dagster knows of them."""
 
-LONGEST_RUN = {"dagster/max_runtime": "1800"}
+MAX_RUNTIME_TAG = {"dagster/max_runtime": "1800"}
 """Ends a run that died together with its code server, which run monitoring does not notice."""
 
 sync_leagues = dg.define_asset_job(
@@ -25,7 +25,7 @@ sync_leagues = dg.define_asset_job(
     selection=dg.AssetSelection.all(),
     description="Fetches the whole list of competitions and publishes it.",
     # Ahead of any number of backfills in the queue.
-    tags={**LONGEST_RUN, "dagster/priority": "10"},
+    tags={**MAX_RUNTIME_TAG, "dagster/priority": "10"},
 )
 
 

@@ -4,15 +4,15 @@ from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 
+from oddins_pipeline.config.settings import load_settings
 from oddins_pipeline.orchestration.jobs import PRUNE_JOB
-from oddins_pipeline.settings import load_settings
 
 FINISHED = [
     dg.DagsterRunStatus.SUCCESS,
     dg.DagsterRunStatus.FAILURE,
     dg.DagsterRunStatus.CANCELED,
 ]
-AT_ONCE = 500
+MAX_CONCURRENT = 500
 
 
 def prune(instance: dg.DagsterInstance, *, before: datetime) -> int:
@@ -24,7 +24,7 @@ def prune(instance: dg.DagsterInstance, *, before: datetime) -> int:
     old = dg.RunsFilter(statuses=FINISHED, updated_before=before)
     deleted = 0
     while True:
-        found = [run.run_id for run in instance.get_runs(old, limit=AT_ONCE + len(kept))]
+        found = [run.run_id for run in instance.get_runs(old, limit=MAX_CONCURRENT + len(kept))]
         found = [run_id for run_id in found if run_id not in kept]
         if not found:
             return deleted

@@ -7,17 +7,17 @@ from typing import Any
 
 import dagster as dg
 
+from oddins_pipeline.config.settings import Settings
+from oddins_pipeline.config.target import Target
 from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.database.publish import FULL, PARTIAL, TABLES
-from oddins_pipeline.last_error import note_failure
-from oddins_pipeline.logs import one_line
-from oddins_pipeline.notify import notify_failure
-from oddins_pipeline.orchestration.decisions import FREE, is_dead
-from oddins_pipeline.orchestration.failures import DIED, ending
+from oddins_pipeline.logs import sanitize
+from oddins_pipeline.orchestration.failures import DIED, run_failure
 from oddins_pipeline.orchestration.jobs import ASSET_JOB, BACKFILL_JOB, COMMAND_TAG, SYNC_JOB
-from oddins_pipeline.settings import Settings
-from oddins_pipeline.sync import APPLICATION, Query
-from oddins_pipeline.target import Target
+from oddins_pipeline.pipeline.backfill_policy import FREE, is_orphaned
+from oddins_pipeline.pipeline.failure_recorder import store_failure
+from oddins_pipeline.pipeline.notifications import notify_failure
+from oddins_pipeline.pipeline.sync import APPLICATION, LeagueFilter
 
 RAW = "raw_leagues"
 OPEN = [
@@ -27,12 +27,12 @@ OPEN = [
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-AT_WORK = [
+IN_PROGRESS = [
     dg.DagsterRunStatus.NOT_STARTED,
     dg.DagsterRunStatus.STARTED,
     dg.DagsterRunStatus.CANCELING,
 ]
-SPARED = 20.0
+GRACE_PERIOD = 20.0
 """Seconds in which a run has connected, or has failed to."""
 
 
@@ -44,7 +44,7 @@ def sync_in_progress(instance: dg.DagsterInstance) -> str | None:
     return None
 
 
-def end_dead_runs(
+def fail_orphaned_runs(
     instance: dg.DagsterInstance, connection: Connection, settings: Settings, target: Target
 ) -> list[str]:
     """Ends the runs that Dagster calls started but that are no longer alive, and records it.
@@ -54,21 +54,21 @@ def end_dead_runs(
     connected = _connected_runs(connection)
     now = datetime.now(timezone.utc)
     dead = []
-    for record in instance.get_run_records(dg.RunsFilter(statuses=AT_WORK)):
+    for record in instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS)):
         run = record.dagster_run
         # Run again from the page, it keeps the tag and is no command's any more.
         by_command = COMMAND_TAG in run.tags and run.parent_run_id is None
-        spared = 0.0 if by_command else SPARED
+        grace_period = 0.0 if by_command else GRACE_PERIOD
         started_at = (
             datetime.fromtimestamp(record.start_time, timezone.utc)
             if record.start_time
             else record.create_timestamp
         )
-        if is_ours(run) and is_dead(
+        if is_ours(run) and is_orphaned(
             started_at=started_at,
             now=now,
             connected=run.run_id[:8] in connected,
-            spared=spared,
+            grace_period=grace_period,
         ):
             instance.report_run_failed(run, DIED)
             record_run_failure(instance, connection, settings, target, run)
@@ -84,11 +84,11 @@ def record_run_failure(
     run: dg.DagsterRun,
 ) -> None:
     """Keeps the run's failure in `provider_sync_state`, with the time at which it happened."""
-    ended = ending(instance, run.run_id)
+    ended = run_failure(instance, run.run_id)
     if ended.outcome in FREE:
         return
-    message, entity = one_line(ended.message), entity_of(run)
-    news = note_failure(
+    message, entity = sanitize(ended.message), entity_of(run)
+    news = store_failure(
         connection, settings, target, message, entity=entity, run_id=run.run_id, at=ended.at
     )
     if news:
@@ -108,7 +108,7 @@ def entity_of(run: dg.DagsterRun) -> str:
     """Whose sync state the run speaks of."""
     ops: dict[str, dict[str, Any]] = dict(run.run_config).get("ops") or {}  # type: ignore[assignment]
     config = ops.get(RAW, {}).get("config") or {}
-    filtered = any(config.get(name) for name in Query.__dataclass_fields__)
+    filtered = any(config.get(name) for name in LeagueFilter.__dataclass_fields__)
     return PARTIAL if run.job_name == BACKFILL_JOB or filtered else FULL
 
 

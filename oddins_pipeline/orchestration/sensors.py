@@ -8,16 +8,14 @@ from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 
+from oddins_pipeline.config.settings import Settings, load_settings
+from oddins_pipeline.config.target import Target, choose_target, database_url
 from oddins_pipeline.database import backfills, revision
-from oddins_pipeline.database.backfills import Request, Settled
+from oddins_pipeline.database.backfills import Request, StatusUpdate
 from oddins_pipeline.database.connection import Connection, connect, database_errors
-from oddins_pipeline.database.permission import optional_work_objection
 from oddins_pipeline.database.sync_state import last_full_sync
-from oddins_pipeline.logs import hide
-from oddins_pipeline.notify import Told, notify_attention
-from oddins_pipeline.orchestration.attention import subscription_warning
-from oddins_pipeline.orchestration.decisions import Asked, catch_up, due, hopeless, settle
-from oddins_pipeline.orchestration.failures import ending
+from oddins_pipeline.logs import register_secrets
+from oddins_pipeline.orchestration.failures import run_failure
 from oddins_pipeline.orchestration.jobs import (
     BACKFILL_JOB,
     CLAIM_TAG,
@@ -26,15 +24,23 @@ from oddins_pipeline.orchestration.jobs import (
     automation_is_on,
 )
 from oddins_pipeline.orchestration.runs import (
-    end_dead_runs,
+    fail_orphaned_runs,
     is_ours,
     record_run_failure,
     sync_in_progress,
 )
-from oddins_pipeline.settings import Settings, load_settings
-from oddins_pipeline.target import Target, choose_target, database_url
+from oddins_pipeline.pipeline.alerts import subscription_warning
+from oddins_pipeline.pipeline.backfill_policy import (
+    CatchUpState,
+    catch_up,
+    due,
+    next_status,
+    rejection_reason,
+)
+from oddins_pipeline.pipeline.notifications import AlertState, send_alerts
+from oddins_pipeline.pipeline.quota_policy import background_blocked_reason
 
-AT_ONCE = 3
+MAX_CONCURRENT = 3
 """Backfills in the queue or at work: enough to keep it busy, few enough to be overtaken."""
 
 LOOK_BACK = timedelta(days=1)
@@ -54,7 +60,7 @@ class Catalog:
 def open_catalog(purpose: str) -> Iterator[Catalog]:
     """An autocommit connection to the catalog, for one tick. Raises OddinsError."""
     settings = load_settings()
-    hide(settings.secrets)
+    register_secrets(settings.secrets)
     target = choose_target(settings, reads_only=True)
     url = database_url(settings, target)
     with connect(url, settings, purpose=purpose) as connection, database_errors():
@@ -79,12 +85,12 @@ def build_sensors() -> list[dg.SensorDefinition]:
     ) -> dg.SensorResult | dg.SkipReason:
         with open_catalog("backfill sensor") as catalog:
             requests = _follow_up(context.instance, catalog)
-            objection = optional_work_objection(catalog.connection)
-            if objection is None:
+            blocked_reason = background_blocked_reason(catalog.connection)
+            if blocked_reason is None:
                 requests += _begin(catalog)
         if requests:
             return dg.SensorResult(run_requests=requests)
-        return dg.SkipReason(objection or "no request is due")
+        return dg.SkipReason(blocked_reason or "no request is due")
 
     @dg.sensor(
         job_name=SYNC_JOB,
@@ -98,13 +104,13 @@ def build_sensors() -> list[dg.SensorDefinition]:
     ) -> dg.SensorResult | dg.SkipReason:
         with open_catalog("catch-up sensor") as catalog:
             synced_at = last_full_sync(catalog.connection)
-            objection = optional_work_objection(catalog.connection)
+            blocked_reason = background_blocked_reason(catalog.connection)
             ending_soon = subscription_warning(
-                catalog.connection, catalog.settings, catalog.target, may_ask=objection is None
+                catalog.connection, catalog.settings, catalog.target, may_ask=blocked_reason is None
             )
-        reason = objection or sync_in_progress(context.instance)
+        reason = blocked_reason or sync_in_progress(context.instance)
         # The connection is closed: the receiver may be slow.
-        told = notify_attention(
+        told = send_alerts(
             catalog.settings,
             _told(context.cursor),
             last_synced_at=synced_at,
@@ -137,7 +143,7 @@ def build_sensors() -> list[dg.SensorDefinition]:
         if context.cursor:
             since = datetime.fromisoformat(context.cursor)
         with open_catalog("failure sensor") as catalog:
-            dead = end_dead_runs(
+            dead = fail_orphaned_runs(
                 context.instance, catalog.connection, catalog.settings, catalog.target
             )
             latest = _record_failed_runs(context.instance, catalog, since)
@@ -158,16 +164,18 @@ def _follow_up(instance: dg.DagsterInstance, catalog: Catalog) -> list[dg.RunReq
         if run is None and not _give_up(catalog, request):
             lost.append(_run_request(request))
         elif run is not None and run.is_finished:
-            ended = ending(instance, run.run_id)
-            settled = settle(request, ended, pause=catalog.settings.backfill_pause)
-            backfills.settle(catalog.connection, request, settled)
+            ended = run_failure(instance, run.run_id)
+            settled = next_status(request, ended, pause=catalog.settings.backfill_pause)
+            backfills.update_status(catalog.connection, request, settled)
     return lost
 
 
 def _begin(catalog: Catalog) -> list[dg.RunRequest]:
     begun = []
     now = datetime.now(timezone.utc)
-    for request in due(backfills.open_requests(catalog.connection), now, at_once=AT_ONCE):
+    for request in due(
+        backfills.open_requests(catalog.connection), now, max_concurrent=MAX_CONCURRENT
+    ):
         if _give_up(catalog, request):
             continue
         claimed = backfills.claim(catalog.connection, request)
@@ -178,9 +186,11 @@ def _begin(catalog: Catalog) -> list[dg.RunRequest]:
 
 def _give_up(catalog: Catalog, request: Request) -> bool:
     """Settles a request that no run can fulfil."""
-    reason = hopeless(request)
+    reason = rejection_reason(request)
     if reason is not None:
-        backfills.settle(catalog.connection, request, Settled("failed", request.attempts, reason))
+        backfills.update_status(
+            catalog.connection, request, StatusUpdate("failed", request.attempts, reason)
+        )
     return reason is not None
 
 
@@ -198,21 +208,21 @@ def _tags(request: Request) -> dict[str, str]:
     return {REQUEST_TAG: str(request.id), CLAIM_TAG: request.next_attempt_at.isoformat()}
 
 
-def _cursor(asked: Asked, told: Told) -> str:
+def _cursor(asked: CatchUpState, told: AlertState) -> str:
     return json.dumps({**asdict(asked), **asdict(told)}, default=str)
 
 
-def _told(cursor: str | None) -> Told:
+def _told(cursor: str | None) -> AlertState:
     kept = json.loads(cursor) if cursor else {}
-    return Told(kept.get("stale_since"), kept.get("subscription_day"))
+    return AlertState(kept.get("stale_since"), kept.get("subscription_day"))
 
 
-def _asked(cursor: str | None) -> Asked:
+def _asked(cursor: str | None) -> CatchUpState:
     if not cursor:
-        return Asked(None, 0, None)
+        return CatchUpState(None, 0, None)
     kept = json.loads(cursor)
     at = datetime.fromisoformat(kept["at"]) if kept["at"] else None
-    return Asked(kept["since"], kept["times"], at)
+    return CatchUpState(kept["since"], kept["times"], at)
 
 
 def _record_failed_runs(

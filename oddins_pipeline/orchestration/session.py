@@ -12,16 +12,16 @@ from typing import Any
 
 import dagster as dg
 
+from oddins_pipeline.config.settings import load_settings
+from oddins_pipeline.config.target import choose_target
 from oddins_pipeline.errors import InterruptedSyncError, OddinsError
-from oddins_pipeline.last_error import record_failure
-from oddins_pipeline.logs import hide, set_run
-from oddins_pipeline.orchestration.decisions import FREE
-from oddins_pipeline.orchestration.failures import failure_of, step_failure
-from oddins_pipeline.orchestration.runs import end_dead_runs, entity_of
-from oddins_pipeline.provider.client import Answer, ApiFootball
-from oddins_pipeline.settings import load_settings
-from oddins_pipeline.sync import Archived, Publication, Session, open_session
-from oddins_pipeline.target import choose_target
+from oddins_pipeline.logs import register_secrets, set_run
+from oddins_pipeline.orchestration.failures import step_failure, to_dagster_failure
+from oddins_pipeline.orchestration.runs import entity_of, fail_orphaned_runs
+from oddins_pipeline.pipeline.backfill_policy import FREE
+from oddins_pipeline.pipeline.failure_recorder import record_failure
+from oddins_pipeline.pipeline.sync import Archived, Publication, Session, open_session
+from oddins_pipeline.provider.client import ApiFootball, LeaguesResponse
 
 logger = logging.getLogger(__name__)
 
@@ -36,24 +36,24 @@ class RunSession:
         self.publication: Publication | None = None
         self.counts: dict[str, Any] | None = None
         self.publish_seconds = 0.0
-        self.answer: Answer | None = None
+        self.answer: LeaguesResponse | None = None
 
     @property
     def session(self) -> Session:
         """The session. Raises dg.Failure with the reason when there is none."""
         if self._refusal is not None:
-            raise failure_of(self._refusal) from None
+            raise to_dagster_failure(self._refusal) from None
         assert self._session is not None
         return self._session
 
 
 @dg.resource(
     config_schema={
-        "lock_wait_seconds": dg.Field(
+        "lock_timeout": dg.Field(
             float,
             is_required=False,
             description="Seconds to wait for the lock before giving up; by default"
-            " ODDINS_LOCK_WAIT.",
+            " ODDINS_LOCK_TIMEOUT.",
         )
     },
     description="The run's advisory lock and the one connection that it writes with.",
@@ -69,14 +69,14 @@ def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
         settings = target = None
         try:
             settings = load_settings()
-            hide(settings.secrets)
+            register_secrets(settings.secrets)
             target = choose_target(settings)
-            wait = context.resource_config.get("lock_wait_seconds", settings.lock_wait)
+            wait = context.resource_config.get("lock_timeout", settings.lock_timeout)
             session = stack.enter_context(
-                open_session(settings, target, run_id=run_id, lock_wait=wait)
+                open_session(settings, target, run_id=run_id, lock_timeout=wait)
             )
             run = RunSession(session)
-            end_dead_runs(instance, session.connection, settings, target)
+            fail_orphaned_runs(instance, session.connection, settings, target)
         except OddinsError as error:
             run = RunSession(None, error)
         except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):

@@ -25,7 +25,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from oddins_pipeline.errors import DatabaseError, SchemaError, UsageError
-from oddins_pipeline.logs import one_line
+from oddins_pipeline.logs import sanitize
 
 SCHEMA = "dagster"
 APPLICATION_NAME = "oddins dagster"
@@ -59,7 +59,7 @@ class CatalogStorage(DagsterPostgresStorage):
         config_value: Mapping[str, Any],  # noqa: ARG003 - Dagster's signature
     ) -> CatalogStorage:
         """The storage at the settings' catalog. Raises UsageError when they name none."""
-        from oddins_pipeline.target import catalog_url
+        from oddins_pipeline.config.target import catalog_url
 
         return cls(storage_url(catalog_url()), inst_data)
 
@@ -112,7 +112,7 @@ def storage_errors() -> Iterator[None]:
         yield
     except (DagsterPostgresException, DBAPIError) as error:
         cause = error.__cause__ or error
-        reason = one_line(str(getattr(cause, "orig", cause)), 400)
+        reason = sanitize(str(getattr(cause, "orig", cause)), 400)
         raise DatabaseError(f"the database of Dagster's storage: {reason}") from None
 
 

@@ -17,11 +17,12 @@ import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from typing_extensions import Self
 
-from oddins_pipeline.addresses import is_loopback
-from oddins_pipeline.catalog.answer import canonical_hash, entries_of
-from oddins_pipeline.database.archive import Params, Received
+from oddins_pipeline.catalog.account import Account, Quota, account_of, lapsed
+from oddins_pipeline.catalog.response import canonical_hash, entries_of
+from oddins_pipeline.config.target import REAL_SOURCE, SAMPLE_SOURCE
+from oddins_pipeline.database.payloads import Params, RawResponse
 from oddins_pipeline.errors import (
-    MalformedAnswerError,
+    MalformedResponseError,
     ProviderError,
     ProviderFaultError,
     QuotaError,
@@ -29,19 +30,18 @@ from oddins_pipeline.errors import (
     TransportError,
     UsageError,
 )
-from oddins_pipeline.logs import hide
-from oddins_pipeline.provider.account import Account, Quota, account_of, lapsed
-from oddins_pipeline.provider.transfer import Response, exchange
-from oddins_pipeline.provider.verdict import judge, quota_of
-from oddins_pipeline.target import REAL_SOURCE, SAMPLE_SOURCE
+from oddins_pipeline.logs import register_secrets
+from oddins_pipeline.provider.error_mapping import parse_or_raise, quota_of
+from oddins_pipeline.provider.transport import Response, send
+from oddins_pipeline.urls import is_loopback
 
 logger = logging.getLogger(__name__)
 
 KEY_HEADER = "x-apisports-key"
 SAMPLE_HEADER = "x-oddins-sample"
 MINUTE = 60.0
-SHORTEST_KEY = 6
-LEAST_PAUSE = 1.0
+MIN_KEY_LENGTH = 6
+MIN_PAUSE = 1.0
 """Seconds before any further attempt, also when the provider asks for none."""
 
 T = TypeVar("T")
@@ -50,18 +50,18 @@ T = TypeVar("T")
 class Log(Protocol):
     """Where requests are counted and recorded: `database.requests.RequestLog`."""
 
-    def begin(self, path: str, params: dict[str, str]) -> tuple[int | None, float]:
-        """See `RequestLog.begin`."""
+    def try_acquire(self, path: str, params: dict[str, str]) -> tuple[int | None, float]:
+        """See `RequestLog.try_acquire`."""
 
     def complete(self, row_id: int, *, status: int | None, outcome: str, quota: Quota) -> None:
         """See `RequestLog.complete`."""
 
-    def note_account(self, account: Account) -> None:
-        """See `RequestLog.note_account`."""
+    def save_subscription(self, account: Account) -> None:
+        """See `RequestLog.save_subscription`."""
 
 
 @dataclass(frozen=True)
-class Timeouts:
+class RequestLimits:
     """All in seconds; `max_bytes` after decompression."""
 
     connect: float
@@ -69,7 +69,7 @@ class Timeouts:
     attempt: float
     total: float
     attempts: int
-    longest_wait: float
+    max_retry_after: float
     max_bytes: int
 
 
@@ -82,10 +82,10 @@ class Clock:
 
 
 @dataclass(frozen=True)
-class Answer:
+class LeaguesResponse:
     """A good answer: `entries` is `response`, `received` what the archive keeps."""
 
-    received: Received
+    received: RawResponse
     entries: list[Any]
     source: str
     quota: Quota
@@ -98,13 +98,13 @@ class ApiFootball:
         self,
         base_url: str,
         key: str,
-        timeouts: Timeouts,
+        timeouts: RequestLimits,
         log: Log,
         *,
         clock: Clock | None = None,
         transport: httpx.BaseTransport | None = None,
     ) -> None:
-        hide((key,))
+        register_secrets((key,))
         self.base_url = base_url
         self._key = key
         self._timeouts = timeouts
@@ -123,7 +123,7 @@ class ApiFootball:
     ) -> None:
         self._http.close()
 
-    def leagues(self, params: Params) -> Answer:
+    def leagues(self, params: Params) -> LeaguesResponse:
         """`GET /leagues`: the whole list, or the part that `params` name. One request when all
         goes well. Raises ProviderError.
         """
@@ -135,27 +135,27 @@ class ApiFootball:
         The account's part is personal: it is dropped here.
         """
         account = self._get("/status", {}, lambda value, _: account_of(value), attempts=1)
-        self._log.note_account(account)
+        self._log.save_subscription(account)
         return account
 
-    def _answer(self, what: str, params: Params) -> Answer:
+    def _answer(self, what: str, params: Params) -> LeaguesResponse:
         """A list of entries, whose path is its name, as the archive and the core take it."""
         logger.info(f"fetching {what}", extra={"path": f"/{what}", **params})
 
-        def read(value: Any, response: Response) -> Answer:
+        def read(value: Any, response: Response) -> LeaguesResponse:
             logger.info("validating the response", extra={"bytes": len(response.body)})
             entries = entries_of(value)
-            if _repeats(response.body, self._key):
+            if _echoes_key(response.body, self._key):
                 # Such an answer must not be archived, and what echoes a key is not the provider.
-                raise MalformedAnswerError("the answer repeats the key and is not kept")
-            received = Received(
+                raise MalformedResponseError("the answer repeats the key and is not kept")
+            received = RawResponse(
                 body=response.body,
                 params=params,
                 fetched_at=datetime.now(timezone.utc),
                 sha256=canonical_hash(entries),
                 results=len(entries),
             )
-            return Answer(received, entries, _source(response), quota_of(response.headers))
+            return LeaguesResponse(received, entries, _source(response), quota_of(response.headers))
 
         try:
             answer = self._get(f"/{what}", params, read)
@@ -201,8 +201,8 @@ class ApiFootball:
         error = state.outcome.exception() if state.outcome else None
         assert isinstance(error, ProviderError)
         pause = _backoff(error, state.attempt_number)
-        if pause > self._timeouts.longest_wait or pause > self._left(started):
-            raise type(error)(error.cause, remedy=_come_back(pause)) from None
+        if pause > self._timeouts.max_retry_after or pause > self._left(started):
+            raise type(error)(error.cause, remedy=_retry_at(pause)) from None
         logger.warning(
             "the request failed, trying again",
             extra={
@@ -221,18 +221,20 @@ class ApiFootball:
     def _attempt(
         self, path: str, params: Params, read: Callable[[Any, Response], T], started: float
     ) -> T:
-        row_id = self._permission(path, params, started)
+        row_id = self._acquire_slot(path, params, started)
         response: Response | None = None
         outcome = "interrupted"
         try:
-            response = exchange(
+            response = send(
                 self._http,
                 path,
                 params,
-                seconds=min(self._timeouts.attempt, max(LEAST_PAUSE, self._left(started))),
+                seconds=min(self._timeouts.attempt, max(MIN_PAUSE, self._left(started))),
                 max_bytes=self._timeouts.max_bytes,
             )
-            result = read(judge(response.status, response.headers, response.body), response)
+            result = read(
+                parse_or_raise(response.status, response.headers, response.body), response
+            )
             outcome = "ok"
         except ProviderError as error:
             outcome = error.outcome
@@ -247,23 +249,23 @@ class ApiFootball:
                 quota=quota_of(response.headers) if response else Quota(),
             )
 
-    def _permission(self, path: str, params: Params, started: float) -> int:
+    def _acquire_slot(self, path: str, params: Params, started: float) -> int:
         """Waits until the minute has room, and returns the request's row."""
         while True:
-            row_id, pause = self._log.begin(path, params)
+            row_id, pause = self._log.try_acquire(path, params)
             if row_id is not None:
                 return row_id
             if pause > self._left(started):
                 raise RateLimitError(
                     "the minute's requests are taken, for longer than this may wait",
-                    remedy=_come_back(pause),
+                    remedy=_retry_at(pause),
                 )
             logger.info("waiting for the minute's limit", extra={"pause_seconds": round(pause, 1)})
             self._clock.sleep(pause)
 
 
 def _http_client(
-    base_url: str, key: str, timeouts: Timeouts, transport: httpx.BaseTransport | None
+    base_url: str, key: str, timeouts: RequestLimits, transport: httpx.BaseTransport | None
 ) -> httpx.Client:
     """Raises UsageError, quoting nothing: a proxy's address may hold a password."""
     local = is_loopback(urlsplit(base_url).hostname)
@@ -292,12 +294,12 @@ def _backoff(error: ProviderError, attempt: int) -> float:
     """Exponential with jitter; never less than the provider asks for; a minute for its limit."""
     if isinstance(error, RateLimitError):
         asked = error.retry_after if error.retry_after is not None else MINUTE
-        return max(LEAST_PAUSE, asked)
+        return max(MIN_PAUSE, asked)
     pause = min(30.0, 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.5)  # noqa: S311
     return max(pause, error.retry_after or 0.0)
 
 
-def _come_back(pause: float) -> str:
+def _retry_at(pause: float) -> str:
     try:
         when = datetime.fromtimestamp(time.time() + pause, timezone.utc)
     except (OverflowError, ValueError, OSError):
@@ -308,11 +310,11 @@ def _come_back(pause: float) -> str:
 _ESCAPED = re.compile(rb"""\\(?:u00([2-7][0-9a-fA-F])|([/"\\]))""")
 
 
-def _repeats(body: bytes, key: str) -> bool:
+def _echoes_key(body: bytes, key: str) -> bool:
     """Whether the body holds the key, plainly or by JSON's escapes. A word too short to be a
     key, as one gives to a stand-in of the provider, may be anywhere.
     """
-    if len(key) < SHORTEST_KEY:
+    if len(key) < MIN_KEY_LENGTH:
         return False
     if key.encode() in body:
         return True

@@ -29,7 +29,7 @@ from oddins_pipeline.sample_provider.faults import (
 )
 from oddins_pipeline.sample_provider.generator import Entry, generate_leagues
 
-Query = dict[str, str]
+LeagueFilter = dict[str, str]
 
 
 class SampleProvider:
@@ -55,7 +55,7 @@ class SampleProvider:
         self.entries = generate_leagues(scale, seed)
         self.answers: list[bytes] | None = None
         self.delay = 0.0
-        self.requests: list[tuple[float, str, Query]] = []
+        self.requests: list[tuple[float, str, LeagueFilter]] = []
         self.day_limit = day_limit
         self.day_remaining = day_limit
         self.minute_limit = minute_limit
@@ -95,7 +95,7 @@ class SampleProvider:
         with contextlib.suppress(KeyboardInterrupt):
             self._server.serve_forever(0.2)
 
-    def reply(self, path: str, query: Query, key: str | None) -> Reply:
+    def reply(self, path: str, query: LeagueFilter, key: str | None) -> Reply:
         """The answer to one request."""
         with self._lock:
             self.requests.append((time.monotonic(), path, query))
@@ -126,7 +126,7 @@ class SampleProvider:
         lately = takewhile(lambda request: request[0] > since, reversed(self.requests))
         return self.minute_limit - sum(path == "/leagues" for _, path, _ in lately)
 
-    def _good(self, path: str, query: Query) -> Reply:
+    def _good(self, path: str, query: LeagueFilter) -> Reply:
         if path == "/status":
             return Reply(body=self._status())
         if path == "/leagues/seasons":
@@ -136,7 +136,7 @@ class SampleProvider:
             return Reply(body=errors("endpoint", "This endpoint do not exist."))
         return Reply(body=self._leagues(query))
 
-    def _leagues(self, query: Query) -> bytes:
+    def _leagues(self, query: LeagueFilter) -> bytes:
         if self.answers is not None:
             return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
         if not query:
@@ -186,7 +186,7 @@ _FILTERS: dict[str, Callable[[Entry, str], bool]] = {
 }
 
 
-def _wrong_parameter(query: Query) -> str | None:
+def _wrong_parameter(query: LeagueFilter) -> str | None:
     known = {*_FILTERS, "season", "current"}
     for name, value in query.items():
         if name not in known or not value:
@@ -198,7 +198,7 @@ def _wrong_parameter(query: Query) -> str | None:
     return None
 
 
-def _filtered(entries: list[Entry], query: Query) -> list[Entry]:
+def _filtered(entries: list[Entry], query: LeagueFilter) -> list[Entry]:
     found = []
     for entry in entries:
         if not all(test(entry, query[name]) for name, test in _FILTERS.items() if name in query):

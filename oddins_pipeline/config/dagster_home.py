@@ -1,4 +1,4 @@
-"""Dagster's home: DAGSTER_HOME, else a folder of the local state with our dagster.yaml in it."""
+"""Dagster's home: DAGSTER_HOME, else a directory of the local state with our dagster.yaml in it."""
 
 from __future__ import annotations
 
@@ -6,32 +6,32 @@ import os
 import shutil
 from pathlib import Path
 
+from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.errors import UsageError
-from oddins_pipeline.settings import Settings
 
 CONFIG = "dagster.yaml"
 
 
-def named_home() -> Path | None:
-    """DAGSTER_HOME; None when it is not set. Raises UsageError when it is no folder."""
+def home_from_env() -> Path | None:
+    """DAGSTER_HOME; None when it is not set. Raises UsageError when it is no directory."""
     named = os.environ.get("DAGSTER_HOME")
     if not named:
         return None
     home = Path(named).expanduser().absolute()
     if not home.is_dir():
         raise UsageError(
-            f"DAGSTER_HOME={named} is not a folder; create it and copy the project's {CONFIG}"
+            f"DAGSTER_HOME={named} is not a directory; create it and copy the project's {CONFIG}"
             " there, or leave the variable out"
         )
     return home
 
 
 def dagster_home(settings: Settings) -> Path:
-    """The folder of the instance; made, with our dagster.yaml, when it is our own."""
-    home = named_home()
+    """The directory of the instance; made, with our dagster.yaml, when it is our own."""
+    home = home_from_env()
     if home is not None:
         return home
-    home = own_home(settings)
+    home = default_home(settings)
     home.mkdir(parents=True, exist_ok=True)
     source, copy = instance_config(), home / CONFIG
     if not copy.exists() or copy.read_bytes() != source.read_bytes():
@@ -39,13 +39,13 @@ def dagster_home(settings: Settings) -> Path:
     return home
 
 
-def own_home(settings: Settings) -> Path:
+def default_home(settings: Settings) -> Path:
     """Where Dagster's home is when DAGSTER_HOME is not set."""
-    return settings.state_folder / "dagster"
+    return settings.state_directory / "dagster"
 
 
 def instance_config() -> Path:
     """Our dagster.yaml: in the package when installed, beside it in a checkout."""
-    package = Path(__file__).resolve().parent
+    package = Path(__file__).resolve().parents[1]
     inside = package / CONFIG
     return inside if inside.is_file() else package.parent / CONFIG

@@ -13,11 +13,11 @@ from oddins_pipeline.database.publish import FULL, Payload
 from oddins_pipeline.errors import NothingToPublishError, SourceMismatchError
 
 Params = dict[str, str]
-"""Query parameters of the request; empty for a full answer."""
+"""LeagueFilter parameters of the request; empty for a full answer."""
 
 
 @dataclass(frozen=True)
-class Received:
+class RawResponse:
     """An answer as it came: `body` is the content, decompressed, byte for byte."""
 
     body: bytes
@@ -58,9 +58,9 @@ def ensure_source(connection: Connection, name: str, base_url: str) -> int:
     return int(str(found[0]))
 
 
-def archive(
+def insert(
     connection: Connection,
-    answer: Received,
+    answer: RawResponse,
     *,
     source_id: int,
     run_id: str | None,
@@ -88,7 +88,7 @@ def archive(
     return Payload(int(str(row[0])), source_id, answer.sha256, answer.results, answer.params)
 
 
-def shown_payload(connection: Connection, answer: Received, source_id: int) -> Payload | None:
+def current_payload(connection: Connection, answer: RawResponse, source_id: int) -> Payload | None:
     """The payload that the tables show, if `answer` says the same: see DESIGN, "When an answer
     is not published again".
     """
@@ -110,7 +110,7 @@ def shown_payload(connection: Connection, answer: Received, source_id: int) -> P
     return Payload(int(str(number)), source_id, answer.sha256, int(str(results)), answer.params)
 
 
-def record_seen(connection: Connection, payload: Payload, seen_at: datetime) -> None:
+def touch(connection: Connection, payload: Payload, seen_at: datetime) -> None:
     """The two stamps of an answer that is not published again."""
     connection.execute(
         "WITH seen AS (UPDATE provider_payloads SET last_seen_at = %s WHERE id = %s)"
@@ -145,7 +145,7 @@ def newest_published(connection: Connection) -> tuple[Payload, bytes]:
     return _loaded(row)
 
 
-def of_run(connection: Connection, run_id: str) -> tuple[Payload, bytes] | None:
+def payload_of_run(connection: Connection, run_id: str) -> tuple[Payload, bytes] | None:
     """The answer that a run archived: what its retry from failure publishes.
 
     None when the run archived nothing. Raises NothingToPublishError when something newer has

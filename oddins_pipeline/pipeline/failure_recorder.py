@@ -5,13 +5,13 @@ from __future__ import annotations
 import logging
 from datetime import datetime
 
-from oddins_pipeline.database import archive, sync_state
+from oddins_pipeline.config.settings import Settings
+from oddins_pipeline.config.target import REAL_SOURCE, SAMPLE_SOURCE, Target, database_url
+from oddins_pipeline.database import payloads, sync_state
 from oddins_pipeline.database.connection import Connection, connect
 from oddins_pipeline.errors import OddinsError
-from oddins_pipeline.logs import one_line
-from oddins_pipeline.notify import notify_failure
-from oddins_pipeline.settings import Settings
-from oddins_pipeline.target import REAL_SOURCE, SAMPLE_SOURCE, Target, database_url
+from oddins_pipeline.logs import sanitize
+from oddins_pipeline.pipeline.notifications import notify_failure
 
 logger = logging.getLogger(__name__)
 
@@ -34,7 +34,7 @@ def record_failure(
     quick = settings.model_copy(update={"database_connect_timeout": 5, "statement_timeout": 5.0})
     try:
         with connect(database_url(settings, target), quick, purpose="failure") as connection:
-            news = note_failure(
+            news = store_failure(
                 connection,
                 settings,
                 target,
@@ -44,13 +44,13 @@ def record_failure(
                 at=at,
             )
     except Exception as error:  # noqa: BLE001 - nothing may hide the failure itself
-        logger.warning("the failure could not be recorded", extra={"reason": one_line(str(error))})
+        logger.warning("the failure could not be recorded", extra={"reason": sanitize(str(error))})
         news = True
     if news:
         notify_failure(settings, message, outcome=outcome, entity=entity, run_id=run_id)
 
 
-def note_failure(
+def store_failure(
     connection: Connection,
     settings: Settings,
     target: Target,
@@ -64,13 +64,13 @@ def note_failure(
 
     True when it is news.
     """
-    if run_id is not None and archive.has_published(connection, run_id):
+    if run_id is not None and payloads.has_published(connection, run_id):
         return False
     return sync_state.record_error(
         connection,
         source=SAMPLE_SOURCE if target.sample else REAL_SOURCE,
         base_url="sample provider" if target.sample else settings.base_url,
         entity=entity,
-        message=one_line(message, sync_state.MOST_CHARACTERS),
+        message=sanitize(message, sync_state.MAX_ERROR_CHARACTERS),
         at=at,
     )

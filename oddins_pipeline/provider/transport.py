@@ -1,4 +1,4 @@
-"""One HTTP exchange, bounded in bytes and in time whatever the other side does.
+"""One HTTP send, bounded in bytes and in time whatever the other side does.
 
 httpx's own timeouts are per read: a server that drips one byte every nine seconds, in the headers
 or in the body, would never meet them. And its decoder inflates a whole chunk at once, which a
@@ -17,8 +17,8 @@ from typing import Any
 
 import httpx
 
-from oddins_pipeline.errors import MalformedAnswerError, TransportError
-from oddins_pipeline.logs import one_line
+from oddins_pipeline.errors import MalformedResponseError, TransportError
+from oddins_pipeline.logs import sanitize
 
 GZIP = 16 + zlib.MAX_WBITS
 
@@ -32,10 +32,10 @@ class Response:
     body: bytes
 
 
-def exchange(
+def send(
     http: httpx.Client, path: str, params: Mapping[str, str], *, seconds: float, max_bytes: int
 ) -> Response:
-    """One GET. Raises TransportError, and MalformedAnswerError beyond `max_bytes`."""
+    """One GET. Raises TransportError, and MalformedResponseError beyond `max_bytes`."""
     with (
         _deadline(seconds) as trace,
         http.stream("GET", path, params=dict(params), extensions={"trace": trace}) as response,
@@ -85,7 +85,7 @@ def _transport_error(error: Exception | None, late_after: float | None) -> Trans
     if isinstance(error, httpx.TimeoutException):
         return TransportError("the provider did not answer in time")
     # Only a failed connection's text is the machine's own; others may quote what came.
-    why = one_line(str(error), 200) if isinstance(error, httpx.ConnectError) else ""
+    why = sanitize(str(error), 200) if isinstance(error, httpx.ConnectError) else ""
     return TransportError(f"the connection to the provider failed ({why or type(error).__name__})")
 
 
@@ -101,7 +101,7 @@ def _content(response: httpx.Response, max_bytes: int) -> Iterator[bytes]:
     for piece in pieces:
         size += len(piece)
         if size > max_bytes:
-            raise MalformedAnswerError(
+            raise MalformedResponseError(
                 f"the answer is larger than {max_bytes} bytes",
                 remedy="nothing was written; raise ODDINS_HTTP_MAX_BODY_MB if that size is right",
             )

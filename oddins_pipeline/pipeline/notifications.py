@@ -21,8 +21,8 @@ from tenacity import (
 )
 
 from oddins_pipeline import __version__
-from oddins_pipeline.logs import one_line
-from oddins_pipeline.settings import Settings
+from oddins_pipeline.config.settings import Settings
+from oddins_pipeline.logs import sanitize
 
 logger = logging.getLogger(__name__)
 
@@ -38,11 +38,11 @@ PASSING = {408, 425, 429}
 """Statuses that ask to come again, beside those from 500 up."""
 
 
-class _UnwelcomeError(Exception):
+class WebhookError(Exception):
     """The receiver did not take the message."""
 
 
-class _BusyError(_UnwelcomeError):
+class RetryableWebhookError(WebhookError):
     """Another attempt may fare better."""
 
 
@@ -55,17 +55,17 @@ def notify(settings: Settings, event: Event, message: str, **facts: Any) -> bool
         return False
     body = {
         "event": event,
-        "message": one_line(message),
+        "message": sanitize(message),
         "app_env": settings.app_env,
         "at": datetime.now(timezone.utc).isoformat(timespec="seconds"),
         "software_version": __version__,
-        **{key: one_line(v) if isinstance(v, str) else v for key, v in facts.items()},
+        **{key: sanitize(v) if isinstance(v, str) else v for key, v in facts.items()},
     }
     try:
         _send(settings.webhook_url.get_secret_value(), body)
     except Exception as error:  # noqa: BLE001 - a notice must not become a failure of its own
         # An error of the transport may quote the address.
-        reason = str(error) if isinstance(error, _UnwelcomeError) else type(error).__name__
+        reason = str(error) if isinstance(error, WebhookError) else type(error).__name__
         logger.warning("the notice could not be sent", extra={"event": event, "reason": reason})
         return False
     logger.info("notice sent", extra={"event": event})
@@ -74,7 +74,7 @@ def notify(settings: Settings, event: Event, message: str, **facts: Any) -> bool
 
 def _send(url: str, body: dict[str, Any]) -> None:
     retrying = Retrying(
-        retry=retry_if_exception_type((httpx.TransportError, _BusyError)),
+        retry=retry_if_exception_type((httpx.TransportError, RetryableWebhookError)),
         stop=stop_after_attempt(ATTEMPTS) | stop_after_delay(ALL_SECONDS),
         wait=wait_exponential(multiplier=0.5, max=2),
         reraise=True,
@@ -90,7 +90,7 @@ def _post(client: httpx.Client, url: str, body: dict[str, Any]) -> None:
         if response.is_success:
             return
         passing = response.is_server_error or response.status_code in PASSING
-        kind = _BusyError if passing else _UnwelcomeError
+        kind = RetryableWebhookError if passing else WebhookError
         raise kind(f"the receiver answers HTTP {response.status_code}")
 
 
@@ -101,7 +101,7 @@ def notify_failure(settings: Settings, message: str, *, outcome: str, **facts: A
 
 
 @dataclass(frozen=True)
-class Told:
+class AlertState:
     """What has been told of, for the next look: a stale catalog's last sync, and the day on
     which the subscription's end was told of.
     """
@@ -110,14 +110,14 @@ class Told:
     subscription_day: str | None = None
 
 
-def notify_attention(
+def send_alerts(
     settings: Settings,
-    told: Told,
+    told: AlertState,
     *,
     last_synced_at: datetime | None,
     subscription: str | None,
     now: datetime | None = None,
-) -> Told:
+) -> AlertState:
     """One message for each period of staleness, and one a day while the subscription ends.
 
     `last_synced_at` is the last full sync's; `subscription` the text of

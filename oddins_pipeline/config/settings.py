@@ -1,4 +1,4 @@
-"""Settings: the environment (and `.env` of the current folder), checked all at once."""
+"""Settings: the environment (and `.env` of the current directory), checked all at once."""
 
 from __future__ import annotations
 
@@ -14,14 +14,14 @@ from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
-from oddins_pipeline.addresses import (
-    database_url_problem,
-    http_parts,
-    is_loopback,
-    password_of,
-    tokens_of,
-)
 from oddins_pipeline.errors import UsageError
+from oddins_pipeline.urls import (
+    database_url_problem,
+    is_loopback,
+    parse_http_url,
+    password_of,
+    secrets_in,
+)
 
 PROVIDER_URL = "https://v3.football.api-sports.io"
 DEVELOPMENT_PASSWORD = "oddins_dev"  # noqa: S105 - published in docker-compose.yml, refused outside local
@@ -70,11 +70,11 @@ class Settings(BaseSettings):
         description="where one JSON message goes when a person should look",
     )
     home: Path | None = Field(
-        None, validation_alias="ODDINS_HOME", description="folder of the local state"
+        None, validation_alias="ODDINS_HOME", description="directory of the local state"
     )
     stale_after_hours: float = Field(
         26,
-        validation_alias="ODDINS_STALE_AFTER",
+        validation_alias="ODDINS_STALE_AFTER_HOURS",
         gt=0,
         le=8_760,
         description="hours after which the catalog counts as stale",
@@ -101,9 +101,9 @@ class Settings(BaseSettings):
         le=2_048,
         description="largest answer after decompression, in MB",
     )
-    longest_wait: Seconds = Field(
+    max_retry_after: Seconds = Field(
         120,
-        validation_alias="ODDINS_HTTP_LONGEST_WAIT",
+        validation_alias="ODDINS_HTTP_MAX_RETRY_AFTER",
         description="longest Retry-After in seconds that a sync waits for",
     )
     requests_per_minute: int = Field(
@@ -138,9 +138,9 @@ class Settings(BaseSettings):
         validation_alias="ODDINS_STATEMENT_TIMEOUT",
         description="seconds for one statement of the sync",
     )
-    lock_wait: float = Field(
+    lock_timeout: float = Field(
         60,
-        validation_alias="ODDINS_LOCK_WAIT",
+        validation_alias="ODDINS_LOCK_TIMEOUT",
         ge=0,
         le=86_400,
         description="seconds that a run of Dagster waits for the lock",
@@ -233,7 +233,7 @@ class Settings(BaseSettings):
     def _plain_base_url(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = http_parts(value)
+        parts = parse_http_url(value)
         if not parts or parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("is not a plain http(s) address such as " + PROVIDER_URL)
         return value.rstrip("/")
@@ -243,7 +243,7 @@ class Settings(BaseSettings):
     def _plain_webhook(cls, value: SecretStr | None) -> SecretStr | None:
         """Says nothing of the address: its path is what lets one send there."""
         url = value.get_secret_value().strip() if value else ""
-        if url and not (http_parts(url) and re.fullmatch(r"[\x21-\x7e]+", url)):
+        if url and not (parse_http_url(url) and re.fullmatch(r"[\x21-\x7e]+", url)):
             raise ValueError("is not an address such as https://host/path")
         return SecretStr(url) if url else None
 
@@ -272,11 +272,11 @@ class Settings(BaseSettings):
         return self
 
     @cached_property
-    def state_folder(self) -> Path:
+    def state_directory(self) -> Path:
         """Folder of the local state: ODDINS_HOME, else beside pyproject.toml, else the user's."""
         if self.home is not None:
             return self.home.expanduser().absolute()
-        checkout = Path(__file__).resolve().parent.parent
+        checkout = Path(__file__).resolve().parents[2]
         if (checkout / "pyproject.toml").is_file():
             return checkout / ".oddins"
         return user_data_path("oddins")
@@ -300,7 +300,7 @@ class Settings(BaseSettings):
             raw = re.search(r"//[^/@]*?:([^/]*)@", url)
             found += [text for text in (password, raw and raw.group(1)) if text]
         if self.webhook_url:
-            found += tokens_of(self.webhook_url.get_secret_value())
+            found += secrets_in(self.webhook_url.get_secret_value())
         return tuple(dict.fromkeys(found))
 
 
@@ -311,7 +311,7 @@ def load_settings() -> Settings:
     except ValidationError as error:
         faults = [_sentence(dict(item)) for item in error.errors(include_input=False)]
     except UnicodeDecodeError:
-        faults = [".env of the current folder is not UTF-8; save it as UTF-8"]
+        faults = [".env of the current directory is not UTF-8; save it as UTF-8"]
     raise UsageError("\n".join(faults))
 
 

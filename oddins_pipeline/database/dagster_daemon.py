@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oddins_pipeline.database.connection import Connection
 
-LATE, SILENT = 60, 300
+HEARTBEAT_LATE_S, HEARTBEAT_DEAD_S = 60, 300
 """Seconds since its last sign of life: it gives one each half minute, later during a long tick."""
 
 BACKFILL_SENSOR = "backfill_requests_sensor"
@@ -23,11 +23,11 @@ def daemon_state(connection: Connection) -> str:
         (f'%"{BACKFILL_SENSOR}"%',),
     ).fetchone()
     age, switched_on = found or (None, False)
-    if not isinstance(age, int) or age > SILENT:
+    if not isinstance(age, int) or age > HEARTBEAT_DEAD_S:
         return "not running; schedules and sensors need it: `oddins dev`, or `dagster-daemon run`"
     if not switched_on:
         return (
             f"running, but {BACKFILL_SENSOR} is off: switch it on in the page, or set"
             " ODDINS_AUTOMATION=on"
         )
-    return "running" if age < LATE else f"running, last heard of {age} s ago"
+    return "running" if age < HEARTBEAT_LATE_S else f"running, last heard of {age} s ago"

@@ -14,8 +14,8 @@ import os
 from dataclasses import dataclass
 from urllib.parse import urlsplit
 
+from oddins_pipeline.config.settings import Settings, load_settings
 from oddins_pipeline.errors import UsageError
-from oddins_pipeline.settings import Settings, load_settings
 
 SAMPLE_VARIABLE = "ODDINS_SAMPLE"
 """Set by `oddins --sample` for what it starts; the same choice in every process of one sync."""
@@ -80,9 +80,10 @@ def database_url(settings: Settings, target: Target) -> str:
         assert settings.database_url is not None
         url = settings.database_url.get_secret_value()
         return url.replace("postgres://", "postgresql://", 1)
-    from oddins_pipeline.database import embedded
 
-    return embedded.start(settings.state_folder, target.embedded)
+    from oddins_pipeline.embedded_postgres import cluster
+
+    return cluster.start(settings.state_directory, target.embedded)
 
 
 def catalog_url() -> str:

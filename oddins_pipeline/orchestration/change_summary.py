@@ -6,11 +6,11 @@ from typing import Any
 
 import dagster as dg
 
-from oddins_pipeline.database.changes import told
-from oddins_pipeline.logs import one_line
+from oddins_pipeline.database.changes import describe_change
+from oddins_pipeline.logs import sanitize
 
 SHOWN = 20
-LOOKED_AT = 500
+SCAN_LIMIT = 500
 
 _ORDER = {"delisted": 0, "relisted": 1, "added": 2, "changed": 3}
 _TELLING = ("odds", "is_current", "name", "country_id", "fixtures", "standings")
@@ -26,7 +26,7 @@ def markdown(found: list[dict[str, Any]], *, all_of_them: int) -> dg.MarkdownMet
     lines = ["| what | where | how |", "| --- | --- | --- |"]
     for change in sorted(found, key=_rank)[:SHOWN]:
         where = f"{change['league']} ({change['country']})" if change["league"] else ""
-        cells = (change["natural_key"], where, told(change))
+        cells = (change["natural_key"], where, describe_change(change))
         lines.append("| " + " | ".join(escaped(cell) for cell in cells) + " |")
     if all_of_them > SHOWN:
         lines.append(f"\n{all_of_them - SHOWN} more: `oddins changes`")
@@ -35,7 +35,7 @@ def markdown(found: list[dict[str, Any]], *, all_of_them: int) -> dg.MarkdownMet
 
 def escaped(text: str) -> str:
     """Provider's text as text: no Markdown, no HTML, no link, no line break."""
-    return re.sub(f"([{re.escape(punctuation)}])", r"\\\1", one_line(text, 120))
+    return re.sub(f"([{re.escape(punctuation)}])", r"\\\1", sanitize(text, 120))
 
 
 def _rank(change: dict[str, Any]) -> tuple[int, int, int]:

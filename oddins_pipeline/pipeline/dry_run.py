@@ -7,23 +7,25 @@ from typing import Any
 
 from oddins_pipeline.catalog import guard
 from oddins_pipeline.catalog.normalise import normalise
-from oddins_pipeline.database import archive, publish
+from oddins_pipeline.database import payloads, publish
 from oddins_pipeline.database.connection import database_errors
 from oddins_pipeline.database.requests import last_quota
-from oddins_pipeline.errors import RefusedAnswerError
-from oddins_pipeline.sync import Query, Session, limits_of
+from oddins_pipeline.errors import ResponseRejectedError
+from oddins_pipeline.pipeline.sync import LeagueFilter, Session, limits_of
 
 
 class _RollBackError(Exception):
     """Leaves the transaction without a trace."""
 
 
-def rehearse(session: Session, options: dict[str, Any]) -> dict[str, Any]:
+def dry_run_sync(session: Session, options: dict[str, Any]) -> dict[str, Any]:
     """Fetches, and says what publishing would change and what the guard says.
 
     Writes nothing but the request's row.
     """
-    query = Query(options["season"], options["country"], options["league"], options["current"])
+    query = LeagueFilter(
+        options["season"], options["country"], options["league"], options["current"]
+    )
     with session.provider() as client:
         answer = client.leagues(query.params)
         base_url = client.base_url
@@ -41,13 +43,13 @@ def rehearse(session: Session, options: dict[str, Any]) -> dict[str, Any]:
                 full=not query.params,
                 force=options["force"],
             )
-        except RefusedAnswerError as error:
+        except ResponseRejectedError as error:
             verdict = f"refuses: {error}"
         try:
             with connection.transaction():
-                source = archive.ensure_source(connection, answer.source, base_url)
-                shown = archive.shown_payload(connection, answer.received, source)
-                payload = archive.archive(
+                source = payloads.ensure_source(connection, answer.source, base_url)
+                shown = payloads.current_payload(connection, answer.received, source)
+                payload = payloads.insert(
                     connection, answer.received, source_id=source, run_id=None
                 )
                 counts = publish.publish(connection, payload, batch)

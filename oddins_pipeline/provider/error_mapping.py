@@ -8,10 +8,11 @@ from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
 from typing import Any
 
-from oddins_pipeline.catalog.answer import errors_of, parse_body
+from oddins_pipeline.catalog.account import Quota
+from oddins_pipeline.catalog.response import errors_of, parse_body
 from oddins_pipeline.errors import (
     BadRequestError,
-    MalformedAnswerError,
+    MalformedResponseError,
     PlanError,
     ProviderError,
     ProviderFaultError,
@@ -22,8 +23,7 @@ from oddins_pipeline.errors import (
     TransportError,
     UnknownProviderError,
 )
-from oddins_pipeline.logs import one_line
-from oddins_pipeline.provider.account import Quota
+from oddins_pipeline.logs import sanitize
 
 PARAMETERS = frozenset(
     {"id", "name", "country", "code", "season", "team", "type", "current", "search", "last"}
@@ -35,7 +35,7 @@ HTTP_OK, HTTP_EMPTY, HTTP_UNAUTHORIZED, HTTP_FORBIDDEN, HTTP_TOO_MANY = 200, 204
 HTTP_SERVER_ERROR, HTTP_PROVIDER_TIMEOUT = 500, 499
 
 
-def judge(status: int, headers: Mapping[str, str], body: bytes) -> Any:
+def parse_or_raise(status: int, headers: Mapping[str, str], body: bytes) -> Any:
     """The parsed body of a success, or the error that the answer is.
 
     Raises a ProviderError. The text of an unknown error is quoted, redacted.
@@ -46,7 +46,7 @@ def judge(status: int, headers: Mapping[str, str], body: bytes) -> Any:
         raise ProviderFaultError("the provider answered with nothing (HTTP 204)")
     try:
         value = parse_body(body)
-    except MalformedAnswerError as error:
+    except MalformedResponseError as error:
         raise TransportError(f"{error.cause}: cut off, or not the provider's") from None
     reported = _of_errors(errors_of(value), headers)
     if reported is not None:
@@ -79,7 +79,7 @@ def _of_status(status: int, headers: Mapping[str, str], body: bytes) -> Provider
 def _errors_or_nothing(body: bytes) -> dict[str, str]:
     try:
         return errors_of(parse_body(body))
-    except MalformedAnswerError:
+    except MalformedResponseError:
         return {}
 
 
@@ -117,7 +117,7 @@ def _of_errors(errors: dict[str, str], headers: Mapping[str, str]) -> ProviderEr
 
 def _quoted(text: str) -> str:
     """Untrusted: one line, redacted, and marked as somebody else's words."""
-    return f'"{one_line(text, _QUOTED)}"'
+    return f'"{sanitize(text, _QUOTED)}"'
 
 
 def _rate_limit(headers: Mapping[str, str]) -> RateLimitError:

@@ -12,8 +12,8 @@ from oddins_pipeline.database.publish import FULL
 
 
 @dataclass(frozen=True)
-class Facts:
-    """Counts are of rows; lists name at most `MOST` of them as `39 Premier League (England)`.
+class CatalogFacts:
+    """Counts are of rows; lists name at most `MAX_NAMED` of them as `39 Premier League (England)`.
 
     `gained` and `lost` are listed rows by table, in the latest publication; `anomalies` is
     kind → count in the newest published answer.
@@ -32,7 +32,7 @@ class Facts:
     stale_after: timedelta
 
 
-MOST = 20
+MAX_NAMED = 20
 FIRST_YEAR = 1990
 """The provider's first season is of 2008; a year before this one is a slip."""
 
@@ -64,10 +64,10 @@ SELECT
      WHERE l.delisted_at IS NULL AND n.delisted_at IS NOT NULL) AS leagues_of_delisted_countries,
     ARRAY(SELECT format('%%s %%s (%%s)', l.provider_league_id, l.name, n.name)
      FROM several JOIN leagues l ON l.id = league_id JOIN countries n ON n.id = l.country_id
-     ORDER BY l.provider_league_id LIMIT {MOST}) AS several_current,
+     ORDER BY l.provider_league_id LIMIT {MAX_NAMED}) AS several_current,
     ARRAY(SELECT format('%%s/%%s %%s', l.provider_league_id, year, l.name)
      FROM implausible JOIN leagues l ON l.id = league_id
-     ORDER BY l.provider_league_id, year LIMIT {MOST}) AS implausible,
+     ORDER BY l.provider_league_id, year LIMIT {MAX_NAMED}) AS implausible,
     json_build_object(
         'leagues', (SELECT count(*) FROM leagues WHERE delisted_at IS NULL),
         'seasons', (SELECT count(*) FROM seasons WHERE delisted_at IS NULL)) AS listed,
@@ -82,9 +82,9 @@ SELECT
 """  # noqa: S608 - constants of this module
 
 
-def inspect(connection: Connection, *, stale_after: timedelta) -> Facts:
+def load_facts(connection: Connection, *, stale_after: timedelta) -> CatalogFacts:
     """Looks at the whole catalog. Raises DatabaseError."""
-    with database_errors(), connection.cursor(row_factory=class_row(Facts)) as cursor:
+    with database_errors(), connection.cursor(row_factory=class_row(CatalogFacts)) as cursor:
         found = cursor.execute(_FACTS, {"full": FULL, "stale_after": stale_after}).fetchone()
     assert found is not None
     return found

@@ -10,19 +10,19 @@ from typing import Any
 
 from pydantic_core import from_json, to_json
 
-from oddins_pipeline.errors import MalformedAnswerError
+from oddins_pipeline.errors import MalformedResponseError
 
 Entry = Any
 """One element of `response`, as parsed: trusted by nobody before the models have seen it."""
 
 DEEPEST = 200
 """Levels of nesting."""
-MOST_ITEMS = 2_000_000
+MAX_ITEMS = 2_000_000
 """Two hundred times today's: 64 MB can hold 30 million zeros, each an oddity to write down."""
 
 
 def parse_body(body: bytes) -> Any:
-    """JSON to plain values. Raises MalformedAnswerError.
+    """JSON to plain values. Raises MalformedResponseError.
 
     The compiled parser first; it rejects lone surrogates, which PROVIDER.md wants quarantined
     and not refused, so the standard library has a second look.
@@ -35,11 +35,11 @@ def parse_body(body: bytes) -> Any:
         value = json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
         return _not_too_deep(value)
     except UnicodeDecodeError:
-        raise MalformedAnswerError("the answer is not UTF-8") from None
+        raise MalformedResponseError("the answer is not UTF-8") from None
     except RecursionError:
-        raise MalformedAnswerError("the answer is nested too deeply") from None
+        raise MalformedResponseError("the answer is nested too deeply") from None
     except ValueError:
-        raise MalformedAnswerError("the answer is not valid JSON") from None
+        raise MalformedResponseError("the answer is not valid JSON") from None
 
 
 def _no_constant(name: str) -> float:
@@ -89,25 +89,25 @@ def _text(value: Any) -> str:
 
 
 def entries_of(value: Any) -> list[Entry]:
-    """`response` of a good envelope. Raises MalformedAnswerError naming what is wrong."""
+    """`response` of a good envelope. Raises MalformedResponseError naming what is wrong."""
     if not isinstance(value, dict) or not {"response", "errors"} <= value.keys():
-        raise MalformedAnswerError("the answer has no envelope")
+        raise MalformedResponseError("the answer has no envelope")
     if errors_of(value) or not isinstance(value["errors"], list | dict | str):
-        raise MalformedAnswerError("the answer carries errors")
+        raise MalformedResponseError("the answer carries errors")
     entries = value["response"]
     if not isinstance(entries, list):
-        raise MalformedAnswerError("the answer's `response` is not a list")
+        raise MalformedResponseError("the answer's `response` is not a list")
     results = value.get("results")
     if type(results) is not int or results != len(entries):
-        raise MalformedAnswerError(
+        raise MalformedResponseError(
             f"the answer says results={_short(results)} and holds {len(entries)} rows"
         )
     paging = value.get("paging")
     total = paging.get("total") if isinstance(paging, dict) else None
     if type(total) is not int or total != 1:
-        raise MalformedAnswerError(f"the answer has {_short(total)} pages instead of 1")
-    if _items(entries) > MOST_ITEMS:
-        raise MalformedAnswerError(f"the answer holds more than {MOST_ITEMS} leagues and seasons")
+        raise MalformedResponseError(f"the answer has {_short(total)} pages instead of 1")
+    if _items(entries) > MAX_ITEMS:
+        raise MalformedResponseError(f"the answer holds more than {MAX_ITEMS} leagues and seasons")
     return entries
 
 
@@ -133,12 +133,12 @@ _encode = json.JSONEncoder(sort_keys=True, separators=(",", ":"), default=str).e
 def canonical_hash(entries: list[Entry]) -> str:
     """SHA-256 (hex) of the entries, whatever the order of leagues, of seasons and of keys.
 
-    Raises MalformedAnswerError when an unknown field is nested beyond what can be compared.
+    Raises MalformedResponseError when an unknown field is nested beyond what can be compared.
     """
     try:
         digests = sorted(sha256(_canonical_entry(entry)).digest() for entry in entries)
     except (RecursionError, ValueError):
-        raise MalformedAnswerError("the answer is nested too deeply") from None
+        raise MalformedResponseError("the answer is nested too deeply") from None
     return sha256(b"".join(digests)).hexdigest()
 
 

@@ -1,0 +1,1 @@
+"""Settings, Dagster's home, and which provider and database a process works with."""

@@ -1,0 +1,1 @@
+"""The embedded PostgreSQL server; it knows nothing of the catalog."""

@@ -1,0 +1,1 @@
+"""The use cases without Dagster: sync, dry run, policies, failures, notifications."""
