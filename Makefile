@@ -23,10 +23,11 @@ fuzz: $(VENV)/.dev-stamp ## Play thousands of mutated answers (about 20 minutes)
 test-compose: $(VENV)/.dev-stamp ## Build and start the containers, and break them (Docker, root)
 	@$(BIN)/python -m pytest -n 0 -v --durations=0 $(ARGS) oddins_pipeline_tests/compose.py
 
-lint: $(VENV)/.dev-stamp ## Check style and types
+lint: $(VENV)/.dev-stamp ## Check style, types and layers
 	@$(BIN)/ruff check .
 	@$(BIN)/ruff format --check .
 	@$(BIN)/mypy
+	@$(BIN)/lint-imports
 
 soak: $(VENV)/.dev-stamp ## Compress weeks of trouble into half an hour
 	@ODDINS_SOAK_DAYS=$${ODDINS_SOAK_DAYS:-100} ODDINS_KILLS=$${ODDINS_KILLS:-100} \

@@ -6,7 +6,7 @@ from typing import Any
 
 import psycopg
 
-from benchmarks.answers import COLUMNS
+from benchmarks.responses import COLUMNS
 
 Content = dict[str, list[str]]
 """Table → [count, sum of 64-bit hashes of its rows]."""

@@ -9,8 +9,8 @@ from typing import Any
 import dlt
 from pydantic_core import from_json
 
-from benchmarks.answers import COLUMNS, KEYS, Row, plain_rows
 from benchmarks.floor import fetch
+from benchmarks.responses import COLUMNS, KEYS, Row, plain_rows
 
 DATASET = "dlt_catalog"
 

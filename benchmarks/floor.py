@@ -18,7 +18,7 @@ import psycopg
 from pydantic_core import from_json
 from slugify import slugify
 
-from benchmarks.answers import COLUMNS, Row, Rows, plain_rows
+from benchmarks.responses import COLUMNS, Row, Rows, plain_rows
 
 _FLAGS = COLUMNS["season_coverage"][2:]
 _SEASONS = "FROM staged_seasons s JOIN leagues l USING (provider_league_id)"

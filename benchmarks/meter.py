@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import psycopg
 
-from benchmarks.answers import COLUMNS
+from benchmarks.responses import COLUMNS
 
 _SNAPSHOT = """
 SELECT (pg_current_wal_insert_lsn() - '0/0'::pg_lsn)::bigint,

@@ -7,7 +7,7 @@ from pathlib import Path
 import matplotlib as mpl
 from matplotlib.figure import Figure
 
-from benchmarks.answers import STATES
+from benchmarks.responses import STATES
 from benchmarks.summary import Summary
 
 SHOWN = ("floor", "oddins", "executemany", "dlt")

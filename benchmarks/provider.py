@@ -11,8 +11,8 @@ import sys
 
 import psycopg
 
-from benchmarks.answers import COLUMNS, Rows, body_of, plain_rows, three_answers
 from benchmarks.content import Content, natural_content
+from benchmarks.responses import COLUMNS, Rows, body_of, plain_rows, three_answers
 from oddins_pipeline.sample_provider import SampleProvider
 from oddins_pipeline.sample_provider.server import packed
 

@@ -8,7 +8,7 @@ import re
 import sys
 from pathlib import Path
 
-from benchmarks.answers import STATES
+from benchmarks.responses import STATES
 from benchmarks.rounds import CLI, EMPTY
 from benchmarks.server import OPTIONS
 from benchmarks.summary import UNCHANGED, Summary

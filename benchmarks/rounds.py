@@ -17,9 +17,9 @@ from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
-from benchmarks.answers import STATES
 from benchmarks.content import Content, catalog_content, natural_content
 from benchmarks.meter import snapshot
+from benchmarks.responses import STATES
 
 PROJECT = Path(__file__).resolve().parent.parent
 CLI = "oddins sync leagues"

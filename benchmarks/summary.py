@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import median
 
-from benchmarks.answers import STATES
+from benchmarks.responses import STATES
 from benchmarks.rounds import CLI, EMPTY, Measurement
 
 FIRST, UNCHANGED, CHANGED = STATES
