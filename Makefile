@@ -13,8 +13,8 @@ help: ## Show the targets
 sync: $(VENV)/.runtime-stamp ## Run the main job (ARGS="--season 2024" for options)
 	@$(BIN)/oddins sync leagues $(ARGS)
 
-test: $(VENV)/.dev-stamp ## Run every test
-	@$(BIN)/python -m pytest $(ARGS)
+test: $(VENV)/.dev-stamp ## Run every test, and report what none of them covers
+	@$(BIN)/python -m pytest --cov=oddins_pipeline --cov-report=term-missing $(ARGS)
 
 fuzz: $(VENV)/.dev-stamp ## Play thousands of mutated answers (about 20 minutes)
 	@$(BIN)/python -m pytest --hypothesis-profile=fuzz --timeout=0 \
@@ -64,7 +64,8 @@ audit: $(VENV)/.venv-stamp ## Ask for known vulnerabilities of the pinned packag
 	@$(BIN)/python .ci/audit $(ARGS)
 
 clean: ## Remove what the targets made, but not the data in .oddins
-	@rm -rf $(VENV) dist .mypy_cache .ruff_cache .pytest_cache .hypothesis
+	@rm -rf $(VENV) dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache \
+		.ruff_cache
 
 $(VENV)/.venv-stamp:
 	@$(PYTHON) -c 'import sys; sys.exit(not (3, 10) <= sys.version_info[:2] <= (3, 13))' || { \
