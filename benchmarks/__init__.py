@@ -1,1 +1,1 @@
-"""`make bench`: the sync beside its peers, and beside the shortest road that there is."""
+"""`make bench`: the sync compared with its peers and with a minimal implementation."""

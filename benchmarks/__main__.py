@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures, prints a table, writes JSON, a plot and README's section."""
+"""`python -m benchmarks`: measures, prints tables, writes JSON, a plot and README's section."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ import psycopg
 
 from benchmarks.plot import draw
 from benchmarks.report import machine, markdown, write_into
-from benchmarks.rounds import PROJECT, WAYS, Bench, Measurement
+from benchmarks.rounds import IMPLEMENTATIONS, PROJECT, Bench, Measurement
 from benchmarks.server import default_major, running
 from benchmarks.summary import Summary
 
@@ -25,10 +25,16 @@ REPEATS = {1.0: 7, 10.0: 3, 100.0: 2}
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Today's size only, two rounds; README stays as it is.")
+@click.option("--quick", is_flag=True, help="Today's size only, two rounds; README is not written.")
 @click.option("--scale", "scales", type=float, multiple=True, help="1, 10 and 100 by default.")
 @click.option("--repeats", type=click.IntRange(1), help="Rounds of every size.")
-@click.option("--way", "ways", type=click.Choice([way.name for way in WAYS]), multiple=True)
+@click.option(
+    "--implementation",
+    "chosen",
+    type=click.Choice([one.name for one in IMPLEMENTATIONS]),
+    multiple=True,
+    help="All by default.",
+)
 @click.option("--postgres", type=click.Choice(["15", "18"]), help="15 is Debian's, 18 the wheel's.")
 @click.option(
     "--json",
@@ -43,27 +49,27 @@ def main(
     quick: bool,
     scales: tuple[float, ...],
     repeats: int | None,
-    ways: tuple[str, ...],
+    chosen: tuple[str, ...],
     postgres: str | None,
     results: Path,
     readme: bool | None,
 ) -> None:
-    """Measures the sync beside its peers on a server of its own."""
+    """Compares the sync with its peers on a server of its own."""
     # A terminated benchmark stops its server too.
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))
     started = time.monotonic()
     sizes: dict[float, int] = {}
     found: list[Measurement] = []
-    names = set(ways) or {way.name for way in WAYS}
+    names = set(chosen) or {one.name for one in IMPLEMENTATIONS}
     directory = Path(tempfile.mkdtemp(prefix="oddins-bench-"))
 
-    def say(message: str) -> None:
+    def log(message: str) -> None:
         click.echo(f"[{time.monotonic() - started:6.1f} s] {message}", err=True)
 
     try:
         with running(int(postgres or default_major())) as template:
             server = _version(template)
-            bench = Bench(template, directory, say)
+            bench = Bench(template, directory, log)
             for scale in scales or ((1.0,) if quick else tuple(REPEATS)):
                 rounds = repeats or (2 if quick else REPEATS.get(scale, 3))
                 measured, sizes[scale] = bench.size(scale, rounds, names)
@@ -79,7 +85,7 @@ def main(
             {
                 "machine": machine(server),
                 "bytes": {f"{scale:g}": size for scale, size in sizes.items()},
-                "bars": [{**asdict(bar), "verdict": bar.verdict} for bar in summary.bars()],
+                "targets": [{**asdict(one), "result": one.result} for one in summary.targets()],
                 "measurements": [asdict(one) for one in found],
             },
             indent=1,
@@ -87,11 +93,11 @@ def main(
         + "\n",
         encoding="utf-8",
     )
-    whole = not (quick or scales or ways)
-    if whole if readme is None else readme:
+    complete = not (quick or scales or chosen)
+    if complete if readme is None else readme:
         write_into(PROJECT / "README.md", text)
         draw(summary, PROJECT / "docs" / "benchmark.svg")
-    say(f"done; {results.name} written")
+    log(f"done; {results.name} written")
 
 
 def _version(url: str) -> str:

@@ -1,7 +1,7 @@
-"""One measurement in a process of its own: `python -m benchmarks.child WAY DATABASE PROVIDER`.
+"""One measurement in a process of its own: `python -m benchmarks.child NAME DATABASE PROVIDER`.
 
-Writes one JSON line: seconds from the request to the commit, and the peak of the memory (KB) at
-its end and before, when only the interpreter and the modules were there.
+Writes one JSON line: seconds from the request to the commit, and peak memory (KB) at the end and
+before the load, when only the interpreter and the modules were loaded.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ import resource
 import sys
 from pathlib import Path
 
-WAYS = {
+IMPLEMENTATIONS = {
     "oddins": ("benchmarks.ours", "load"),
     "floor": ("benchmarks.floor", "load"),
     "row by row": ("benchmarks.upserts", "load_row_by_row"),
@@ -24,18 +24,18 @@ WAYS = {
 
 
 def main() -> None:
-    """Runs one way once."""
-    way, url, provider = sys.argv[1:]
-    module, function = WAYS[way]
+    """Runs one implementation once."""
+    name, url, provider = sys.argv[1:]
+    module, function = IMPLEMENTATIONS[name]
     load = getattr(importlib.import_module(module), function)
     before = peak_kb()
     seconds = load(url, provider)
-    told = {"seconds": seconds, "interpreter_kb": before, "peak_kb": peak_kb()}
-    sys.stdout.write(json.dumps(told) + "\n")
+    measured = {"seconds": seconds, "interpreter_kb": before, "peak_kb": peak_kb()}
+    sys.stdout.write(json.dumps(measured) + "\n")
 
 
 def peak_kb() -> int:
-    """This program's peak: `ru_maxrss` also counts what the parent held when it forked."""
+    """This process's peak: `ru_maxrss` includes the parent's memory at the fork."""
     status = Path("/proc/self/status")
     found = re.search(r"VmHWM:\s*(\d+)", status.read_text()) if status.exists() else None
     return int(found[1]) if found else resource.getrusage(resource.RUSAGE_SELF).ru_maxrss

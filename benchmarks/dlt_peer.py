@@ -1,4 +1,4 @@
-"""dlt's merge with its `upsert` strategy and `skip_unchanged_rows`, its best way for this."""
+"""dlt's merge: its `upsert` strategy with `skip_unchanged_rows`, the most efficient one here."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The bare floor: the same work by the shortest road, and nothing else.
+"""The floor: the minimal implementation of the same work.
 
 Fetch, parse, archive the compressed bytes, COPY, one joining statement per table, feed rows for
 what changed, sync state. No Dagster, no lock, no validation, no guard, no request log, no
@@ -62,7 +62,7 @@ def load(url: str, provider: str) -> float:
 
 
 def fetch(provider: str) -> bytes:
-    """The answer's content."""
+    """The response's content, decompressed."""
     headers = {"x-apisports-key": "bench", "accept-encoding": "gzip"}
     request = urllib.request.Request(f"{provider}/leagues", headers=headers)  # noqa: S310 - loopback
     with urllib.request.urlopen(request) as response:  # noqa: S310 - loopback
@@ -122,7 +122,7 @@ _TEXT = {True: "t", False: "f", None: r"\N"}
 
 
 def copy_text(connection: psycopg.Connection[Any], table: str, rows: Iterable[Row]) -> None:
-    """COPY of text that is put together here; the sample's names need no escapes."""
+    """COPY of lines built here; the sample provider's names need no escapes."""
     with connection.cursor() as cursor, cursor.copy(f"COPY {table} FROM STDIN") as copy:
         lines: list[str] = []
         for row in rows:

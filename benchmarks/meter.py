@@ -1,4 +1,4 @@
-"""What a load did to the database, by the server's own counters."""
+"""What a load changed in the database, by the server's counters."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _OTHERS = """
 SELECT count(*) FROM pg_stat_activity
 WHERE backend_type = 'client backend' AND pid <> pg_backend_pid()
 """
-PATIENCE = 10.0
+MAX_WAIT = 10.0
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,7 @@ class Snapshot:
     identities: int
 
     def __sub__(self, before: Snapshot) -> Snapshot:
-        """What happened in between."""
+        """The difference between two snapshots."""
         return Snapshot(
             self.wal - before.wal,
             self.inserted - before.inserted,
@@ -46,9 +46,9 @@ class Snapshot:
 
 
 def snapshot(url: str, schema: str) -> Snapshot:
-    """The counters, once every other session has ended and so reported its own."""
+    """The counters, once every other session has ended: a session reports its own at its end."""
     with psycopg.connect(url, autocommit=True) as connection:
-        deadline = time.monotonic() + PATIENCE
+        deadline = time.monotonic() + MAX_WAIT
         while time.monotonic() < deadline:
             others = connection.execute(_OTHERS).fetchone()
             if others == (0,):

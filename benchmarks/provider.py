@@ -1,7 +1,7 @@
-"""The provider's process: serves one of three answers, and knows what the tables must hold.
+"""The provider's process: serves one of three responses, and computes the tables' expected content.
 
-`python -m benchmarks.provider SCALE DATABASE` writes one JSON line, then takes the name of the
-next answer on each line of its standard input and confirms it.
+`python -m benchmarks.provider SCALE DATABASE` writes one JSON line, then reads the name of the
+next response from each line of its standard input and confirms it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import sys
 import psycopg
 
 from benchmarks.content import Content, natural_content
-from benchmarks.responses import COLUMNS, Rows, body_of, plain_rows, three_answers
+from benchmarks.responses import COLUMNS, Rows, body_of, plain_rows, three_responses
 from oddins_pipeline.sample_provider import SampleProvider
 from oddins_pipeline.sample_provider.server import packed
 
@@ -23,21 +23,23 @@ def main() -> None:
     bodies: dict[str, bytes] = {}
     expected: dict[str, Content] = {}
     rows = {"leagues": 0, "seasons": 0}
-    for state, entries in three_answers(scale).items():
+    for state, entries in three_responses(scale).items():
         bodies[state] = body_of(entries)
         plain = plain_rows(entries)
         expected[state] = _content_of(database, plain)
         rows = {"leagues": len(plain.leagues), "seasons": len(plain.seasons)}
     with SampleProvider(scale=0.01) as provider:
-        _say({"url": provider.url, "bytes": len(bodies["first load"]), "expected": expected} | rows)
+        _write(
+            {"url": provider.url, "bytes": len(bodies["first load"]), "expected": expected} | rows
+        )
         for line in sys.stdin:
             provider.answers = [bodies[line.strip()]]
-            packed(provider.answers[0])  # now, so that nobody's measurement waits for it
-            _say({"serving": line.strip()})
+            packed(provider.answers[0])  # now, so that no measurement includes it
+            _write({"serving": line.strip()})
 
 
 def _content_of(database: str, rows: Rows) -> Content:
-    """The tables' content, had they exactly these rows."""
+    """The content of tables that hold exactly these rows."""
     with psycopg.connect(database) as connection:
         for table, columns in COLUMNS.items():
             kinds = (f"{column} {_kind(column)}" for column in columns)
@@ -62,7 +64,7 @@ def _kind(column: str) -> str:
 _TEXTS = {"name", "code", "flag_url", "country_name", "type", "logo_url"}
 
 
-def _say(value: object) -> None:
+def _write(value: object) -> None:
     sys.stdout.write(json.dumps(value) + "\n")
     sys.stdout.flush()
 

@@ -35,42 +35,43 @@ def _text(path: str) -> str:
 
 
 def markdown(summary: Summary, server: str, quick: bool) -> str:  # noqa: FBT001
-    """Times, effects on the database, and the bars."""
+    """Times, effects on the database, and the targets."""
     parts = [f"Measured on {machine(server)}{' (quick run)' if quick else ''}. Medians."]
     parts += [_times(summary, scale) for scale in sorted(summary.sizes)]
-    parts += [_effects(summary), _bars(summary)]
+    parts += [_effects(summary), _targets(summary)]
     return "\n\n".join(parts)
 
 
 def _times(summary: Summary, scale: float) -> str:
     size = summary.sizes[scale] / 1e6
     title = (
-        f"An answer of {size:.1f} MB ({scale:g} × today's size): seconds from the request to the"
-        " commit (÷ floor); the whole process; memory beyond the interpreter ÷ the answer's bytes."
+        f"A response of {size:.1f} MB ({scale:g} × today's size): seconds from the request to the"
+        " commit (÷ floor); the whole process; memory beyond the interpreter ÷ the response's"
+        " bytes."
     )
     lines = [
         title,
         "",
-        f"| way | {' | '.join(STATES)} | process, unchanged | memory |",
+        f"| implementation | {' | '.join(STATES)} | process, unchanged | memory |",
         "| --- | ---: | ---: | ---: | ---: | ---: |",
     ]
-    for way in summary.ways():
-        times = [_time(summary, scale, state, way) for state in STATES]
-        whole = summary.wall(scale, UNCHANGED, way)
+    for name in summary.implementations():
+        times = [_time(summary, scale, state, name) for state in STATES]
+        whole = summary.wall(scale, UNCHANGED, name)
         if whole is None:
-            if way not in {CLI, EMPTY}:
-                lines.append(f"| {way} | left out: too slow | | | | |")
+            if name not in {CLI, EMPTY}:
+                lines.append(f"| {name} | left out: too slow | | | | |")
             continue
-        peak = summary.middle(
-            scale, STATES[0], way, lambda one: one.memory_kb if one.seconds is not None else None
+        peak = summary.median_of(
+            scale, STATES[0], name, lambda one: one.memory_kb if one.seconds is not None else None
         )
         memory = f"{peak * 1024 / summary.sizes[scale]:.1f} ×" if peak is not None else "–"
-        lines.append(f"| {way} | {' | '.join(times)} | {_short(whole)} | {memory} |")
+        lines.append(f"| {name} | {' | '.join(times)} | {_short(whole)} | {memory} |")
     return "\n".join(lines)
 
 
-def _time(summary: Summary, scale: float, state: str, way: str) -> str:
-    seconds = summary.seconds(scale, state, way)
+def _time(summary: Summary, scale: float, state: str, name: str) -> str:
+    seconds = summary.seconds(scale, state, name)
     if seconds is None:
         return "–"
     ratio = summary.ratio(seconds, summary.seconds(scale, state, "floor"))
@@ -83,37 +84,39 @@ def _short(seconds: float) -> str:
 
 def _effects(summary: Summary) -> str:
     title = (
-        "What an unchanged answer of today's size does to the database (the four tables' rows;"
+        "What an unchanged response of today's size does to the database (the four tables' rows;"
         " WAL of the whole server):"
     )
     lines = [
         title,
         "",
-        "| way | rows rewritten | dead rows | identity values | WAL, KB |",
+        "| implementation | rows rewritten | dead rows | identity values | WAL, KB |",
         "| --- | ---: | ---: | ---: | ---: |",
     ]
     scale = min(summary.sizes)
-    for way in summary.ways():
-        figures = [
-            summary.middle(scale, UNCHANGED, way, value)
+    for name in summary.implementations():
+        values = [
+            summary.median_of(scale, UNCHANGED, name, value)
             for value in (
                 lambda one: one.rewritten,
                 lambda one: one.dead,
-                lambda one: one.burnt,
+                lambda one: one.identities_used,
                 lambda one: one.wal / 1024,
             )
         ]
-        if figures[0] is not None:
-            cells = " | ".join(f"{figure or 0:,.0f}" for figure in figures)
-            lines.append(f"| {way} | {cells} |")
+        if values[0] is not None:
+            cells = " | ".join(f"{number or 0:,.0f}" for number in values)
+            lines.append(f"| {name} | {cells} |")
     return "\n".join(lines)
 
 
-def _bars(summary: Summary) -> str:
-    lines = ["| promise | measured | at most | |", "| --- | ---: | ---: | --- |"]
-    for bar in summary.bars():
-        measured = "–" if bar.measured is None else f"{bar.measured:.2f}{bar.unit}"
-        lines.append(f"| {bar.what} | {measured} | {bar.most:g}{bar.unit} | {bar.verdict} |")
+def _targets(summary: Summary) -> str:
+    lines = ["| target | measured | max | |", "| --- | ---: | ---: | --- |"]
+    for target in summary.targets():
+        measured = "–" if target.measured is None else f"{target.measured:.2f}{target.unit}"
+        lines.append(
+            f"| {target.what} | {measured} | {target.max:g}{target.unit} | {target.result} |"
+        )
     return "\n".join(lines)
 
 

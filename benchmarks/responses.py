@@ -1,6 +1,6 @@
-"""The answers of one size, and their rows by the plainest code: shared by peers and checks.
+"""The responses of one size, and their rows by the simplest code: shared by peers and checks.
 
-Nothing here comes from the package's own models, so that a check against it means something.
+Nothing here uses the package's models, so that a check against it is independent.
 """
 
 from __future__ import annotations
@@ -46,12 +46,12 @@ class Rows(NamedTuple):
     season_coverage: list[Row]
 
 
-def three_answers(scale: float) -> dict[str, list[Entry]]:
-    """State → entries: a first answer, the same in another order, and one with 1 % changed."""
+def three_responses(scale: float) -> dict[str, list[Entry]]:
+    """State → entries: a first response, the same in another order, and one with 1 % changed."""
     first = generate_leagues(scale)
-    chance = random.Random(2)  # noqa: S311 - a repeatable shuffle
+    generator = random.Random(2)  # noqa: S311 - a repeatable shuffle
     again = first[:]
-    chance.shuffle(again)
+    generator.shuffle(again)
     return {
         "first load": first,
         "unchanged": again,
@@ -74,7 +74,7 @@ def _changed(entry: Entry) -> Entry:
 
 
 def body_of(entries: list[Entry]) -> bytes:
-    """A full answer as the provider writes it."""
+    """A full response as the provider serializes it."""
     envelope = {"get": "leagues", "parameters": [], "errors": [], "results": len(entries)}
     paging = {"current": 1, "total": 1}
     value = {**envelope, "paging": paging, "response": entries}
@@ -82,7 +82,7 @@ def body_of(entries: list[Entry]) -> bytes:
 
 
 def plain_rows(entries: list[Entry]) -> Rows:
-    """What the tables must hold: no validation, the first of PROVIDER's rules for duplicates."""
+    """The tables' expected rows: no validation; of duplicate seasons the later dates win."""
     countries: dict[str, Row] = {}
     leagues: list[Row] = []
     seasons: dict[tuple[int, int], Row] = {}

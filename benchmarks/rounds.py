@@ -1,4 +1,4 @@
-"""Runs every way through the three states of one size, in turn, and checks what each left."""
+"""Runs every implementation through the three states of one size, and checks the tables."""
 
 from __future__ import annotations
 
@@ -27,43 +27,44 @@ EMPTY = "empty Dagster run"
 
 
 @dataclass(frozen=True)
-class Way:
-    """A way to load an answer: in a database of its own, up to a size, at most so many rounds."""
+class Implementation:
+    """A way to load a response, in a database of its own, up to `max_scale`, for `max_rounds`."""
 
     name: str
     database: str
-    largest: float = 1_000
-    rounds: int = 100
+    max_scale: float = 1_000
+    max_rounds: int = 100
     schema: str = "public"
 
-    def takes_part(self, scale: float, repeat: int) -> bool:
-        """Ways that are limited at all take minutes beyond ten times the size: once there."""
-        most = min(self.rounds, 1) if scale > 10 and self.rounds < 100 else self.rounds
-        return scale <= self.largest and repeat < most
+    def is_measured(self, scale: float, repeat: int) -> bool:
+        """A limited implementation takes minutes beyond ten times the size: one round there."""
+        limited = scale > 10 and self.max_rounds < 100
+        rounds = min(self.max_rounds, 1) if limited else self.max_rounds
+        return scale <= self.max_scale and repeat < rounds
 
 
-WAYS = (
-    Way("floor", "floor"),
-    Way("oddins", "oddins"),
-    Way("executemany", "many", largest=10),
-    Way("row by row", "single", largest=1, rounds=2),
-    Way("dlt", "dlt", largest=100, rounds=5, schema="dlt_catalog"),
-    Way(CLI, "command", largest=1),
-    Way(EMPTY, "command", largest=1),
+IMPLEMENTATIONS = (
+    Implementation("floor", "floor"),
+    Implementation("oddins", "oddins"),
+    Implementation("executemany", "many", max_scale=10),
+    Implementation("row by row", "single", max_scale=1, max_rounds=2),
+    Implementation("dlt", "dlt", max_scale=100, max_rounds=5, schema="dlt_catalog"),
+    Implementation(CLI, "command", max_scale=1),
+    Implementation(EMPTY, "command", max_scale=1),
 )
 
 
 @dataclass(frozen=True)
 class Measurement:
-    """One load. `seconds` from the request to the commit (None: only the whole was timed),
-    `wall` from the process's start to its exit, memory in KB (`peak_kb` less what the interpreter
-    and its modules held), WAL in bytes; the other counts are rows of the four tables.
+    """One load. `seconds` from the request to the commit (None: only the process was timed),
+    `wall` from the process's start to its exit, memory in KB (`memory_kb` is `peak_kb` without the
+    interpreter and its modules), WAL in bytes; the other counts are rows of the four tables.
     """
 
     scale: float
     repeat: int
     state: str
-    way: str
+    implementation: str
     seconds: float | None
     wall: float
     peak_kb: int
@@ -72,24 +73,24 @@ class Measurement:
     rewritten: int
     dead: int
     wal: int
-    burnt: int
+    identities_used: int
 
 
 class WrongTablesError(Exception):
-    """A way left tables that do not say what the answer said."""
+    """An implementation left tables that differ from the response."""
 
 
 @dataclass(frozen=True)
 class Provider:
-    """The provider's process; `answer` is the size in bytes."""
+    """The provider's process; `size` is the response's, in bytes."""
 
     url: str
-    answer: int
+    size: int
     expected: dict[str, Content]
     process: subprocess.Popen[str]
 
     def serve(self, state: str) -> None:
-        """Makes it answer with the answer of `state`."""
+        """Makes it serve the response of `state`."""
         assert self.process.stdin is not None
         assert self.process.stdout is not None
         self.process.stdin.write(state + "\n")
@@ -99,7 +100,7 @@ class Provider:
 
 @contextmanager
 def providing(scale: float, template: str) -> Iterator[Provider]:
-    """A provider of answers of this size, in a process of its own."""
+    """A provider of responses of this size, in a process of its own."""
     command = [sys.executable, "-m", "benchmarks.provider", str(scale), template]
     with subprocess.Popen(  # noqa: S603 - our own module
         command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, cwd=PROJECT
@@ -109,8 +110,8 @@ def providing(scale: float, template: str) -> Iterator[Provider]:
         line = process.stdout.readline()
         if not line:
             raise RuntimeError("the provider's process ended; its error is above")
-        told = json.loads(line)
-        yield Provider(told["url"], told["bytes"], told["expected"], process)
+        ready = json.loads(line)
+        yield Provider(ready["url"], ready["bytes"], ready["expected"], process)
         process.stdin.close()
 
 
@@ -120,38 +121,43 @@ class Bench:
 
     template: str
     directory: Path
-    say: Callable[[str], None]
+    log: Callable[[str], None]
 
     def size(self, scale: float, repeats: int, names: set[str]) -> tuple[list[Measurement], int]:
-        """Every measurement of one size, and the answer's bytes."""
+        """Every measurement of one size, and the response's bytes."""
         found: list[Measurement] = []
         with providing(scale, self.template) as provider:
-            self.say(f"scale {scale:g}: an answer of {provider.answer / 1e6:.1f} MB")
+            self.log(f"scale {scale:g}: a response of {provider.size / 1e6:.1f} MB")
             for repeat in range(repeats):
-                ways = [w for w in WAYS if w.name in names and w.takes_part(scale, repeat)]
-                if not ways:
+                chosen = [
+                    one
+                    for one in IMPLEMENTATIONS
+                    if one.name in names and one.is_measured(scale, repeat)
+                ]
+                if not chosen:
                     break
-                shift = repeat % len(ways)
-                # Nobody is always first; the empty run needs what the command before it has made.
-                ways = sorted(ways[shift:] + ways[:shift], key=lambda way: way.name == EMPTY)
-                found += self._round(provider, scale, repeat, ways)
-        return found, provider.answer
+                shift = repeat % len(chosen)
+                # Rotated, so that none is always first; the empty run needs the command's database.
+                rotated = chosen[shift:] + chosen[:shift]
+                rotated.sort(key=lambda one: one.name == EMPTY)
+                found += self._round(provider, scale, repeat, rotated)
+        return found, provider.size
 
     def _round(
-        self, provider: Provider, scale: float, repeat: int, ways: list[Way]
+        self, provider: Provider, scale: float, repeat: int, chosen: list[Implementation]
     ) -> list[Measurement]:
         shutil.rmtree(self.directory / "dlt", ignore_errors=True)
-        databases = sorted({way.database for way in ways})
+        databases = sorted({one.database for one in chosen})
         for name in databases:
             self._admin(f"CREATE DATABASE {name} TEMPLATE template")
         found = []
         for state in STATES:
             provider.serve(state)
-            for way in ways:
-                found.append(self._measure(way, provider, scale, repeat, state))
+            for implementation in chosen:
+                found.append(self._measure(implementation, provider, scale, repeat, state))
                 one = found[-1]
-                self.say(
-                    f"scale {scale:g}, round {repeat + 1}, {state}: {way.name}"
+                self.log(
+                    f"scale {scale:g}, round {repeat + 1}, {state}: {implementation.name}"
                     f" {one.wall if one.seconds is None else one.seconds:.2f} s"
                 )
         for name in databases:
@@ -159,36 +165,43 @@ class Bench:
         return found
 
     def _measure(
-        self, way: Way, provider: Provider, scale: float, repeat: int, state: str
+        self,
+        implementation: Implementation,
+        provider: Provider,
+        scale: float,
+        repeat: int,
+        state: str,
     ) -> Measurement:
-        url = at_database(self.template, way.database)
+        url = at_database(self.template, implementation.database)
         with psycopg.connect(url, autocommit=True) as connection:
             connection.execute("VACUUM (ANALYZE)")
-        before = snapshot(url, way.schema)
-        wall, peak_kb, told = self._run(way, url, provider)
-        did = snapshot(url, way.schema) - before
-        if way.name != EMPTY:
-            self._check(way, url, provider.expected[state])
+        before = snapshot(url, implementation.schema)
+        wall, peak_kb, output = self._run(implementation, url, provider)
+        did = snapshot(url, implementation.schema) - before
+        if implementation.name != EMPTY:
+            self._check(implementation, url, provider.expected[state])
         return Measurement(
             scale=scale,
             repeat=repeat,
             state=state,
-            way=way.name,
-            seconds=None if way.name in {CLI, EMPTY} else told["seconds"],
+            implementation=implementation.name,
+            seconds=None if implementation.name in {CLI, EMPTY} else output["seconds"],
             wall=wall,
-            peak_kb=told.get("peak_kb", peak_kb),
-            memory_kb=told.get("peak_kb", peak_kb) - told.get("interpreter_kb", 0),
+            peak_kb=output.get("peak_kb", peak_kb),
+            memory_kb=output.get("peak_kb", peak_kb) - output.get("interpreter_kb", 0),
             inserted=did.inserted,
             rewritten=did.rewritten,
             dead=did.dead,
             wal=did.wal,
-            burnt=max(0, did.identities - _identified(did.inserted, provider, state)),
+            identities_used=max(0, did.identities - _identified(did.inserted, provider, state)),
         )
 
-    def _run(self, way: Way, url: str, provider: Provider) -> tuple[float, int, dict[str, Any]]:
-        """Wall seconds, peak KB and what the process said. Raises RuntimeError when it fails."""
-        command = [sys.executable, "-m", "benchmarks.child", way.name, url, provider.url]
-        if way.name == CLI:
+    def _run(
+        self, implementation: Implementation, url: str, provider: Provider
+    ) -> tuple[float, int, dict[str, Any]]:
+        """Wall seconds, peak KB and the process's output. Raises RuntimeError when it fails."""
+        command = [sys.executable, "-m", "benchmarks.child", implementation.name, url, provider.url]
+        if implementation.name == CLI:
             command = [sys.executable, "-m", "oddins_pipeline", "sync", "leagues", "--json"]
         log = self.directory / "log"
         started = time.perf_counter()
@@ -204,13 +217,13 @@ class Bench:
             ) as process,
         ):
             assert process.stdout is not None
-            said = process.stdout.read()
+            output = process.stdout.read()
             _, status, usage = os.wait4(process.pid, 0)
             wall = time.perf_counter() - started
             process.returncode = os.waitstatus_to_exitcode(status)
         if process.returncode:
-            raise RuntimeError(f"{way.name} failed:\n{said}{log.read_text()[-4_000:]}")
-        return wall, usage.ru_maxrss, json.loads(said.splitlines()[-1])
+            raise RuntimeError(f"{implementation.name} failed:\n{output}{log.read_text()[-4_000:]}")
+        return wall, usage.ru_maxrss, json.loads(output.splitlines()[-1])
 
     def _environment(self, url: str, provider: Provider) -> dict[str, str]:
         home = self.directory / "dagster"
@@ -231,14 +244,16 @@ class Bench:
             "RUNTIME__DLTHUB_TELEMETRY": "false",
         }
 
-    def _check(self, way: Way, url: str, expected: Content) -> None:
+    def _check(self, implementation: Implementation, url: str, expected: Content) -> None:
         with psycopg.connect(url) as connection:
-            natural = way.schema != "public"
+            natural = implementation.schema != "public"
             found = (
-                natural_content(connection, way.schema) if natural else catalog_content(connection)
+                natural_content(connection, implementation.schema)
+                if natural
+                else catalog_content(connection)
             )
         if found != expected:
-            raise WrongTablesError(f"{way.name} left {found}, the answer says {expected}")
+            raise WrongTablesError(f"{implementation.name} left {found}, expected {expected}")
 
     def _admin(self, statement: str) -> None:
         with psycopg.connect(at_database(self.template, "postgres"), autocommit=True) as connection:
@@ -246,7 +261,7 @@ class Bench:
 
 
 def _identified(inserted: int, provider: Provider, state: str) -> int:
-    """Of the inserted rows those that need an identity value: coverage has its season's."""
+    """How many inserted rows need an identity value: coverage uses its season's."""
     if not inserted:
         return 0
     return inserted - int(provider.expected[state]["season_coverage"][0])

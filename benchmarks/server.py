@@ -1,4 +1,4 @@
-"""A throw-away PostgreSQL server on loopback, used by nobody else."""
+"""A temporary PostgreSQL server on loopback, for this benchmark alone."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ OPTIONS = {
     "shared_buffers": "512MB",
     "max_wal_size": "8GB",
     "checkpoint_timeout": "1h",
-    # It would write WAL and clear dead rows while they are counted; the benchmark analyses itself.
+    # It would write WAL and remove dead rows while they are counted; ANALYZE is run explicitly.
     "autovacuum": "off",
 }
 
@@ -31,7 +31,7 @@ def default_major() -> int:
 
 @contextmanager
 def running(major: int) -> Iterator[str]:
-    """The address of its database `template`, which has the catalog's schema."""
+    """Yields the URL of its database `template`, which has the catalog's schema."""
     directory = Path(tempfile.mkdtemp(prefix="oddins-bench-"))
     owner = None
     if root.is_root():
@@ -39,8 +39,8 @@ def running(major: int) -> Iterator[str]:
         shutil.chown(directory, owner, pwd.getpwnam(owner).pw_gid)
     programs = DEBIAN if major == 15 else root.binaries(owner)
     port = _free_port()
-    given = " ".join(f"-c {name}={value}" for name, value in OPTIONS.items())
-    options = f"-p {port} -k {directory} {given}"
+    arguments = " ".join(f"-c {name}={value}" for name, value in OPTIONS.items())
+    options = f"-p {port} -k {directory} {arguments}"
 
     def run(program: str, *arguments: str) -> None:
         root.run([programs / program, *arguments], directory, owner, timeout=120)

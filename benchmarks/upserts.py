@@ -25,7 +25,7 @@ _FLAGS = COLUMNS["season_coverage"][2:]
 def _upsert(table: str, columns: tuple[str, ...], values: str, key: tuple[str, ...]) -> str:
     changes = ", ".join(f"{c} = EXCLUDED.{c}" for c in columns if c not in {*key, "slug"})
     return (
-        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608 - names of ours
+        f"INSERT INTO {table} ({', '.join(columns)}) VALUES ({values})"  # noqa: S608 - our own names
         f" ON CONFLICT ({', '.join(key)}) DO UPDATE SET {changes}, updated_at = now()"
     )
 
