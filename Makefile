@@ -1,4 +1,4 @@
-# Each target sets up what it needs; a second call starts at once.
+# Each target sets up what it needs; a second call starts immediately.
 
 PYTHON ?= python3
 VENV := .venv
@@ -16,7 +16,7 @@ sync: $(VENV)/.runtime-stamp ## Run the main job (ARGS="--season 2024" for optio
 test: $(VENV)/.dev-stamp ## Run every test, and report what none of them covers
 	@$(BIN)/python -m pytest --cov=oddins_pipeline --cov-report=term-missing $(ARGS)
 
-fuzz: $(VENV)/.dev-stamp ## Play thousands of mutated answers (about 20 minutes)
+fuzz: $(VENV)/.dev-stamp ## Test thousands of mutated responses (about 20 minutes)
 	@$(BIN)/python -m pytest --hypothesis-profile=fuzz --timeout=0 \
 		oddins_pipeline_tests/test_any_answer.py $(ARGS)
 
@@ -29,7 +29,7 @@ lint: $(VENV)/.dev-stamp ## Check style, types and layers
 	@$(BIN)/mypy
 	@$(BIN)/lint-imports
 
-soak: $(VENV)/.dev-stamp ## Compress weeks of trouble into half an hour
+soak: $(VENV)/.dev-stamp ## Run the long tests: kills, outages, many days (half an hour)
 	@ODDINS_SOAK_DAYS=$${ODDINS_SOAK_DAYS:-100} ODDINS_KILLS=$${ODDINS_KILLS:-100} \
 		$(BIN)/python -m pytest -n 2 -m "soak or not soak" --timeout 7200 \
 		oddins_pipeline_tests/test_soak.py oddins_pipeline_tests/test_deaths.py \
@@ -37,16 +37,16 @@ soak: $(VENV)/.dev-stamp ## Compress weeks of trouble into half an hour
 		oddins_pipeline_tests/test_server_deaths.py oddins_pipeline_tests/test_free_account.py \
 		$(ARGS)
 
-screenshots: $(VENV)/.dev-stamp ## Make the documentation's pictures (needs chromium, chromium-driver)
+screenshots: $(VENV)/.dev-stamp ## Take the documentation's screenshots (needs chromium, chromium-driver)
 	@$(BIN)/python -m oddins_pipeline_tests.screenshots docs/images
 
-build: $(VENV)/.dev-stamp ## Make a wheel in dist/
+build: $(VENV)/.dev-stamp ## Build a wheel in dist/
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist
 
-bench: $(VENV)/.bench-stamp ## Measure beside peers, about 20 minutes (ARGS=--quick: 2)
+bench: $(VENV)/.bench-stamp ## Compare with peers, about 20 minutes (ARGS=--quick: 2)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
-lock: $(VENV)/.dev-stamp ## Pin the newest versions that fit pyproject.toml
+lock: $(VENV)/.dev-stamp ## Pin the newest versions that pyproject.toml allows
 	@$(BIN)/python -m pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.10 --upgrade --generate-hashes \
 		--no-emit-index-url --no-annotate --no-header pyproject.toml -o requirements/runtime.txt
@@ -60,10 +60,10 @@ lock: $(VENV)/.dev-stamp ## Pin the newest versions that fit pyproject.toml
 		--no-emit-index-url --no-annotate --no-header --extra k8s pyproject.toml \
 		-o requirements/k8s.txt
 
-audit: $(VENV)/.venv-stamp ## Ask for known vulnerabilities of the pinned packages
+audit: $(VENV)/.venv-stamp ## Check the pinned packages for known vulnerabilities
 	@$(BIN)/python .ci/audit $(ARGS)
 
-clean: ## Remove what the targets made, but not the data in .oddins
+clean: ## Remove what the targets created, but not the data in .oddins
 	@rm -rf $(VENV) dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache \
 		.ruff_cache
 
@@ -73,7 +73,7 @@ $(VENV)/.venv-stamp:
 		exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 		echo "Python's venv module is missing: apt-get install python3-venv" >&2; exit 1; }
-	@echo "making $(VENV) (about a minute, once)" >&2
+	@echo "creating $(VENV) (about a minute, once)" >&2
 	@rm -rf $(VENV)
 	@$(PYTHON) -m venv $(VENV) || { rm -rf $(VENV); exit 1; }
 	@touch $@

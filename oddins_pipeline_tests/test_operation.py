@@ -26,6 +26,8 @@ DAGSTER: dict[str, Any] = yaml.safe_load((PROJECT / "dagster.yaml").read_text("u
 SERVICES: dict[str, Any] = COMPOSE["services"]
 NOT_GIVEN_ON = {"ODDINS_HOME", "ODDINS_SAMPLE_URL"}
 """Of one machine only: containers have neither a local state nor a sample sync."""
+RENAMED = {"ODDINS_STALE_AFTER", "ODDINS_LOCK_WAIT", "ODDINS_HTTP_LONGEST_WAIT"}
+"""Passed on to be reported with their new names."""
 
 
 def blocks(page: str, language: str) -> list[str]:
@@ -108,7 +110,7 @@ def test_every_variable_that_a_page_names_is_a_setting() -> None:
 def test_the_containers_are_given_every_setting() -> None:
     given = set(COMPOSE["x-settings"]) | set(COMPOSE["x-environment"]) | {"ODDINS_AUTOMATION"}
     known = {str(field.validation_alias) for field in Settings.model_fields.values()}
-    assert given - {"PGPASSWORD"} == (known | READ_WHEN_DEFINITIONS_LOAD) - NOT_GIVEN_ON
+    assert given - {"PGPASSWORD"} - RENAMED == (known | READ_WHEN_DEFINITIONS_LOAD) - NOT_GIVEN_ON
 
 
 def test_nothing_is_published_beyond_loopback() -> None:
