@@ -18,10 +18,10 @@ test: $(VENV)/.dev-stamp ## Run every test, and report what none of them covers
 
 fuzz: $(VENV)/.dev-stamp ## Test thousands of mutated responses (about 20 minutes)
 	@$(BIN)/python -m pytest --hypothesis-profile=fuzz --timeout=0 \
-		oddins_pipeline_tests/test_any_answer.py $(ARGS)
+		oddins_pipeline_tests/integration/test_any_response.py $(ARGS)
 
 test-compose: $(VENV)/.dev-stamp ## Build and start the containers, and break them (Docker, root)
-	@$(BIN)/python -m pytest -n 0 -v --durations=0 $(ARGS) oddins_pipeline_tests/compose.py
+	@$(BIN)/python -m pytest -n 0 -v --durations=0 $(ARGS) oddins_pipeline_tests/acceptance/compose.py
 
 lint: $(VENV)/.dev-stamp ## Check style, types and layers
 	@$(BIN)/ruff check .
@@ -32,13 +32,13 @@ lint: $(VENV)/.dev-stamp ## Check style, types and layers
 soak: $(VENV)/.dev-stamp ## Run the long tests: kills, outages, many days (half an hour)
 	@ODDINS_SOAK_DAYS=$${ODDINS_SOAK_DAYS:-100} ODDINS_KILLS=$${ODDINS_KILLS:-100} \
 		$(BIN)/python -m pytest -n 2 -m "soak or not soak" --timeout 7200 \
-		oddins_pipeline_tests/test_soak.py oddins_pipeline_tests/test_deaths.py \
-		oddins_pipeline_tests/test_service_deaths.py oddins_pipeline_tests/test_machines.py \
-		oddins_pipeline_tests/test_server_deaths.py oddins_pipeline_tests/test_free_account.py \
+		oddins_pipeline_tests/acceptance/test_soak.py oddins_pipeline_tests/acceptance/test_kills.py \
+		oddins_pipeline_tests/acceptance/test_service_kills.py oddins_pipeline_tests/acceptance/test_machines.py \
+		oddins_pipeline_tests/acceptance/test_server_kills.py oddins_pipeline_tests/acceptance/test_free_account.py \
 		$(ARGS)
 
 screenshots: $(VENV)/.dev-stamp ## Take the documentation's screenshots (needs chromium, chromium-driver)
-	@$(BIN)/python -m oddins_pipeline_tests.screenshots docs/images
+	@$(BIN)/python -m oddins_pipeline_tests.support.screenshots docs/images
 
 build: $(VENV)/.dev-stamp ## Build a wheel in dist/
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist

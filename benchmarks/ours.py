@@ -8,22 +8,20 @@ import time
 import httpcore  # noqa: F401
 import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
 
-from oddins_pipeline.config.settings import load_settings
-from oddins_pipeline.config.target import choose_target
-from oddins_pipeline.pipeline.sync import open_session
+from oddins_pipeline.config.workspace import load_workspace
+from oddins_pipeline.pipeline.league_sync import LEAGUE_SYNC
+from oddins_pipeline.pipeline.session import open_session
+from oddins_pipeline.pipeline.sync import Sync
 
 
 def load(url: str, provider: str) -> float:
     """Seconds from the request to the commit; address and provider come by the environment."""
-    settings = load_settings()
-    target = choose_target(settings)
     with (
-        open_session(settings, target, run_id=None, lock_timeout=0) as session,
+        open_session(load_workspace(), run_id=None, lock_timeout=0) as session,
         session.provider() as client,
     ):
+        sync = Sync(session, LEAGUE_SYNC)
         started = time.perf_counter()
-        answer = client.leagues({})
-        archived = session.archive(answer, client.base_url)
-        del answer
-        session.publish(session.validate(archived))
+        payload = sync.archive(client.fetch(LEAGUE_SYNC.entity.path, {}))
+        sync.publish(sync.validate(payload))
         return time.perf_counter() - started

@@ -33,8 +33,8 @@ def main() -> None:
             {"url": provider.url, "bytes": len(bodies["first load"]), "expected": expected} | rows
         )
         for line in sys.stdin:
-            provider.answers = [bodies[line.strip()]]
-            packed(provider.answers[0])  # now, so that no measurement includes it
+            provider.bodies = [bodies[line.strip()]]
+            packed(provider.bodies[0])  # now, so that no measurement includes it
             _write({"serving": line.strip()})
 
 

@@ -4,6 +4,7 @@ from typing import Any
 
 import dagster as dg
 
+from oddins_pipeline.config.settings import AutomationSettings
 from oddins_pipeline.orchestration.assets import catalog, raw_leagues
 from oddins_pipeline.orchestration.backfill import backfill_seasons
 from oddins_pipeline.orchestration.checks import catalog_checks
@@ -17,11 +18,12 @@ from oddins_pipeline.orchestration.session import api_football, sync_session
 
 def build_definitions(**overrides: Any) -> dg.Definitions:
     """Fresh definitions; `overrides` replace resources by name, for tests and the command line."""
+    automation = AutomationSettings()
     return dg.Definitions(
         assets=[raw_leagues, catalog],
         jobs=[sync_leagues, backfill_seasons, prune_runs],
-        schedules=build_schedules(),
-        sensors=build_sensors(),
+        schedules=build_schedules(automation),
+        sensors=build_sensors(automation),
         asset_checks=[catalog_checks],
         executor=dg.in_process_executor,
         resources={

@@ -1,121 +1,145 @@
-"""Everything that can go wrong, by cause.
+"""Every expected failure, by cause.
 
 OddinsError
-├── UsageError                wrong arguments or environment: seen before any connection (exit 2)
-├── LockHeldError             another sync is at work (exit 75)
-├── DatabaseError             unreachable, wrong encoding, wrong revision, lost connection
-├── NothingToPublishError     no answer in the archive that could be published
-├── PostponedError            optional work that must not spend quota now
-├── InterruptedSyncError      Ctrl-C, SIGTERM or a cancelled run
-├── NoSeasonError             a backfill that was started without a season
-├── ProviderError             the provider did not give an answer
-│   ├── RejectedKeyError      no key, key rejected, address not allowed
-│   ├── SuspendedError        account suspended
-│   ├── PlanError             season or parameter outside the plan
-│   ├── QuotaError            the day's requests are spent
-│   ├── SubscriptionError     the subscription has lapsed
-│   ├── RateLimitError        the minute's requests are spent
-│   ├── BadRequestError       a parameter that the provider refuses
-│   ├── ProviderFaultError    5xx, 499, `errors.bug`, redirects
-│   ├── UnknownProviderError  an error that this client does not know
-│   ├── TransportError        timeout, reset, truncated, not JSON
+├── UsageError                  wrong arguments or environment, found before any connection
+├── LockHeldError               another sync holds the advisory lock
+├── InterruptedSyncError        Ctrl-C, SIGTERM or a cancelled run
+├── RunFailedError              the run failed for a reason that is none of these
+├── DatabaseError               unreachable, lost connection, statement refused
+│   ├── SchemaError             wrong encoding, wrong revision, missing rights
+│   └── EmbeddedServerError     the embedded server did not start
+├── NothingToPublishError       the archive holds no response that may be published
+├── PostponedError              background requests are blocked for now
+├── NoSeasonError               a backfill was started without a season
+├── SourceMismatchError         the database was filled by another source
+├── ProviderError               the provider gave no usable response
+│   ├── RejectedKeyError        no key, key rejected, address not allowed
+│   ├── SuspendedError          account suspended
+│   ├── PlanError               season or parameter outside the plan
+│   ├── QuotaError              daily request quota exhausted
+│   ├── SubscriptionError       the subscription has lapsed
+│   ├── RateLimitError          the minute's requests are used up
+│   ├── BadRequestError         the provider rejects a parameter
+│   ├── ProviderFaultError      5xx, 499, `errors.bug`, redirects
+│   ├── UnknownProviderError    an error that this client does not know
+│   ├── TransportError          timeout, reset, truncated, not JSON
 │   └── MalformedResponseError  an envelope that cannot be right
-└── ResponseRejectedError        the guard does not trust the answer
+└── ResponseRejectedError       the guard rejected the response
 
-Each carries one plain sentence (`str(error)`), the `outcome` under which it is recorded, and
-whether trying again soon may help (`passing`).
+`str(error)` is one sentence: the cause, then the hint. A class knows its `code` (as recorded in
+`provider_requests.outcome`, logs and notifications), its `hint`, whether it is `retryable` soon,
+and its `scope`: what it says something about. Every other set of errors derives from these.
 """
 
 from __future__ import annotations
 
-from typing import ClassVar
+from collections.abc import Iterator
+from typing import ClassVar, Literal
+
+Scope = Literal["account", "request", "local"]
+"""`account`: any further request would fail alike; `request`: only this request; `local`: no
+request was sent and no attempt is used up.
+"""
 
 
 class OddinsError(Exception):
-    """Base of every expected failure: `str(error)` is the sentence that a person reads."""
+    """Base of every expected failure; `reported` once a log line has shown it."""
 
-    outcome: ClassVar[str] = "failed"
+    code: ClassVar[str] = "failed"
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
+    scope: ClassVar[Scope] = "account"
+    reported: bool = False
 
 
 class UsageError(OddinsError):
-    """Wrong arguments or environment; names every fault at once, with its remedy."""
+    """Wrong arguments or environment; names every fault at once, with its fix."""
 
-    outcome = "configuration"
+    code = "configuration"
     exit_code = 2
 
 
 class LockHeldError(OddinsError):
     """Another sync holds the advisory lock; nothing was fetched, written or recorded."""
 
-    outcome = "lock_held"
+    code = "lock_held"
     exit_code = 75
     retryable = True
+    scope = "local"
 
 
 class InterruptedSyncError(OddinsError):
-    """Somebody ended the sync before it was done."""
+    """A user or the orchestrator ended the sync before it was done."""
 
-    outcome = "interrupted"
+    code = "interrupted"
     retryable = True
 
     def __init__(self) -> None:
         super().__init__("the sync was interrupted (Ctrl-C, SIGTERM or a cancelled run)")
 
 
-class DatabaseError(OddinsError):
-    """The database cannot be reached or is not what this code needs."""
+class RunFailedError(OddinsError):
+    """The run failed for a reason that is no OddinsError: see the run's log."""
 
-    outcome = "database"
+
+class DatabaseError(OddinsError):
+    """The database cannot be reached or refused a statement."""
+
+    code = "database"
     retryable = True
 
 
 class SchemaError(DatabaseError):
-    """The database's revision or encoding is not what this code needs."""
+    """The database's revision, encoding or rights are not what this code needs."""
 
-    outcome = "schema"
+    code = "schema"
     retryable = False
 
 
-class NothingToPublishError(OddinsError):
-    """The archive holds no answer that could be published."""
+class EmbeddedServerError(DatabaseError):
+    """The embedded server did not start; the sentence names its log and the fix."""
 
-    outcome = "nothing_to_publish"
+
+class NothingToPublishError(OddinsError):
+    """The archive holds no response that may be published."""
+
+    code = "nothing_to_publish"
 
 
 class PostponedError(OddinsError):
-    """Optional work (a backfill, a catch-up) that must wait; nothing was fetched."""
+    """Background requests (backfill, catch-up) are blocked for now; nothing was fetched."""
 
-    outcome = "postponed"
+    code = "postponed"
     retryable = True
+    scope = "local"
 
 
 class NoSeasonError(OddinsError):
     """A backfill was started without a season; nothing was fetched."""
 
-    outcome = "no_season"
+    code = "no_season"
+    scope = "local"
 
 
 class SourceMismatchError(OddinsError):
-    """The answer comes from another source than the one that filled this database."""
+    """The response comes from another source than the one that filled this database."""
 
-    outcome = "source_mismatch"
+    code = "source_mismatch"
 
 
 class ProviderError(OddinsError):
-    """The provider gave no usable answer: the sentence is the cause, then the remedy.
+    """The provider gave no usable response: the sentence is the cause, then the hint.
 
     `retry_after` is in seconds, when the provider said how long to wait.
     """
 
-    outcome = "provider"
-    remedy: ClassVar[str] = "see `oddins doctor`"
+    code = "provider"
+    hint: ClassVar[str] = "see `oddins doctor`"
 
     def __init__(
-        self, cause: str, *, remedy: str | None = None, retry_after: float | None = None
+        self, cause: str, *, hint: str | None = None, retry_after: float | None = None
     ) -> None:
-        super().__init__(f"{cause}; {remedy or self.remedy}")
+        super().__init__(f"{cause}; {hint or self.hint}")
         self.cause = cause
         self.retry_after = retry_after
 
@@ -123,84 +147,108 @@ class ProviderError(OddinsError):
 class RejectedKeyError(ProviderError):
     """No key, a rejected key, or an address that is not on the account's list."""
 
-    outcome = "rejected_key"
-    remedy = "waiting does not help: check SPORTS_PROVIDER_API_KEY"
+    code = "rejected_key"
+    hint = "do not retry; check SPORTS_PROVIDER_API_KEY"
 
 
 class SuspendedError(ProviderError):
     """The account is suspended."""
 
-    outcome = "suspended"
-    remedy = "waiting does not help, nor do further calls: resolve it in the provider's dashboard"
+    code = "suspended"
+    hint = "do not retry; resolve it in the provider's dashboard"
 
 
 class PlanError(ProviderError):
     """The plan does not cover the season or the parameter."""
 
-    outcome = "plan"
-    remedy = "waiting does not help: choose another season or parameter, or a larger plan"
+    code = "plan"
+    hint = "do not retry; choose another season or parameter, or upgrade the plan"
+    scope = "request"
 
 
 class QuotaError(ProviderError):
-    """The day's requests are spent."""
+    """The daily request quota is exhausted."""
 
-    outcome = "quota"
-    remedy = "wait until 00:00 UTC, when they are given anew, or enlarge the plan"
+    code = "quota"
+    hint = "it resets at 00:00 UTC. Wait, or upgrade the plan"
 
 
 class SubscriptionError(ProviderError):
     """The subscription has lapsed."""
 
-    outcome = "subscription"
-    remedy = "waiting does not help: renew it in the provider's dashboard"
+    code = "subscription"
+    hint = "do not retry; renew it in the provider's dashboard"
 
 
 class RateLimitError(ProviderError):
-    """The minute's requests are spent."""
+    """The minute's requests are used up."""
 
-    outcome = "rate_limit"
-    remedy = "try again in a minute, and look for another user of the same key"
+    code = "rate_limit"
+    hint = "retry in a minute, and look for another user of the same key"
     retryable = True
 
 
 class BadRequestError(ProviderError):
-    """The provider refuses a parameter."""
+    """The provider rejects a parameter."""
 
-    outcome = "bad_request"
-    remedy = "waiting does not help: ask for something else, or report it if that was right"
+    code = "bad_request"
+    hint = "do not retry; change the parameter, or report it if it was right"
+    scope = "request"
 
 
 class ProviderFaultError(ProviderError):
-    """The provider's own failure that a later attempt may not meet."""
+    """The provider's own failure, which a later attempt may not meet."""
 
-    outcome = "provider_fault"
-    remedy = "try again later"
+    code = "provider_fault"
+    hint = "retry later"
     retryable = True
 
 
 class UnknownProviderError(ProviderError):
-    """An error that this client does not know: not repeated, quoted."""
+    """An error that this client does not know: not retried, quoted."""
 
-    outcome = "unknown_error"
-    remedy = "look into the provider's dashboard and at its status page before trying again"
+    code = "unknown_error"
+    hint = "check the provider's dashboard and status page before retrying"
 
 
 class TransportError(ProviderError):
     """Timeout, reset, truncated or unreadable body."""
 
-    outcome = "transport_fault"
-    remedy = "try again later, and check the network and API_FOOTBALL_BASE_URL"
+    code = "transport_fault"
+    hint = "retry later, and check the network and API_FOOTBALL_BASE_URL"
     retryable = True
 
 
 class MalformedResponseError(ProviderError):
-    """A body or envelope that cannot be a whole answer."""
+    """A body or envelope that cannot be a whole response."""
 
-    outcome = "malformed"
-    remedy = "nothing was written; try again later, and report it if it stays so"
+    code = "malformed"
+    hint = "nothing was written; retry later, and report it if it persists"
 
 
 class ResponseRejectedError(OddinsError):
-    """The guard does not trust the answer; nothing was written."""
+    """The guard rejected the response; no table was changed."""
 
-    outcome = "refused"
+    code = "refused"
+
+
+def subclasses(base: type[OddinsError] = OddinsError) -> Iterator[type[OddinsError]]:
+    """`base` and every class below it."""
+    yield base
+    for child in base.__subclasses__():
+        yield from subclasses(child)
+
+
+_PROVIDER = tuple(subclasses(ProviderError))[1:]
+
+RETRIED = tuple(error for error in _PROVIDER if error.retryable)
+"""What the client retries."""
+
+FINAL = frozenset(error.code for error in _PROVIDER if not error.retryable)
+"""Codes after which further requests do not help."""
+
+OF_THE_REQUEST = frozenset(error.code for error in _PROVIDER if error.scope == "request")
+"""Codes caused by the request's own filter; other requests may still succeed."""
+
+NO_ATTEMPT = frozenset(error.code for error in subclasses() if error.scope == "local")
+"""Codes of runs that sent no request: nothing failed, and no attempt is used up."""

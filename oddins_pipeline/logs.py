@@ -1,8 +1,7 @@
 """One JSON object a line, with the job's context, and nothing secret.
 
-The core logs through the standard library: `logger.info("message", extra={...figures})`.
-The same records reach a terminal as progress, a file or collector as JSON, and Dagster's
-event log as the story of a run.
+The core logs through the standard library: `logger.info("message", extra={...metrics})`.
+The same records reach a terminal as text, a collector as JSON, and Dagster's event log.
 """
 
 from __future__ import annotations
@@ -18,11 +17,10 @@ from typing import Any
 from pythonjsonlogger.json import JsonFormatter as _JsonFormatter
 
 LOGGER = "oddins_pipeline"
-JOB = "sync:leagues_seasons"
 MASK = "***"
 
 _secrets: set[str] = set()
-_run_id: ContextVar[str | None] = ContextVar("run_id", default=None)
+_run: ContextVar[tuple[str | None, str | None]] = ContextVar("run", default=(None, None))
 
 
 def register_secrets(secrets: Iterable[str]) -> None:
@@ -44,13 +42,13 @@ def sanitize(text: str, limit: int = 1_000) -> str:
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 
-def set_run(run_id: str | None) -> None:
-    """Names the run that the following log lines belong to."""
-    _run_id.set(run_id)
+def set_run(job: str, run_id: str) -> None:
+    """Names the job and the run that the following log lines belong to."""
+    _run.set((job, run_id))
 
 
 class JsonFormatter(_JsonFormatter):
-    """`timestamp`, `level`, `message`, `job`, `run_id` and the record's figures."""
+    """`timestamp`, `level`, `message`, `job`, `run_id` and the record's metrics."""
 
     def __init__(self) -> None:
         super().__init__("%(message)s", json_ensure_ascii=False)
@@ -64,7 +62,7 @@ class JsonFormatter(_JsonFormatter):
         for noise in ("dagster_event", "dagster_event_batch_metadata", "taskName"):
             log_data.pop(noise, None)
         message = meta.get("orig_message") or record.getMessage()
-        figures = {key: value for key, value in log_data.items() if key != "message"}
+        metrics = {key: value for key, value in log_data.items() if key != "message"}
         log_data.clear()
         log_data["timestamp"] = (
             datetime.fromtimestamp(record.created, timezone.utc)
@@ -73,9 +71,12 @@ class JsonFormatter(_JsonFormatter):
         )
         log_data["level"] = record.levelname.lower()
         log_data["message"] = message
-        log_data["job"] = JOB
-        log_data["run_id"] = meta.get("run_id") or _run_id.get()
-        log_data.update({k: v for k, v in figures.items() if k not in log_data})
+        job, run_id = _run.get()
+        log_data["job"] = meta.get("job_name") or job
+        log_data["run_id"] = meta.get("run_id") or run_id
+        if log_data["job"] is None:  # a command that runs none
+            del log_data["job"], log_data["run_id"]
+        log_data.update({k: v for k, v in metrics.items() if k not in log_data})
 
     def format(self, record: logging.LogRecord) -> str:
         """The line, redacted."""
@@ -83,13 +84,13 @@ class JsonFormatter(_JsonFormatter):
 
 
 class TextFormatter(logging.Formatter):
-    """A short line for a person: the message and its figures, redacted."""
+    """A short line: the message and its metrics, redacted."""
 
     def format(self, record: logging.LogRecord) -> str:
-        """`message  (figure=value, …)`."""
+        """`message  (metric=value, …)`."""
         known = logging.makeLogRecord({}).__dict__.keys() | {"message", "taskName", "asctime"}
-        figures = {k: v for k, v in record.__dict__.items() if k not in known}
-        tail = ", ".join(f"{key}={value}" for key, value in figures.items())
+        metrics = {k: v for k, v in record.__dict__.items() if k not in known}
+        tail = ", ".join(f"{key}={value}" for key, value in metrics.items())
         line = record.getMessage() + (f"  ({tail})" if tail else "")
         if record.exc_info and record.exc_info[0] is not None:
             line += "\n" + "".join(traceback.format_exception(*record.exc_info))
@@ -99,7 +100,7 @@ class TextFormatter(logging.Formatter):
 def configure_logging(*, as_json: bool) -> None:
     """Sends the core's log lines to stderr: JSON lines, or text for a terminal.
 
-    Warnings of libraries take the same road, or they would be printed unredacted.
+    Route library warnings through this handler so that they are redacted too.
     """
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(JsonFormatter() if as_json else TextFormatter())

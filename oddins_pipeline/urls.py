@@ -1,4 +1,4 @@
-"""What addresses are made of: judged without quoting them, and what of them is secret."""
+"""Parsing and validation of addresses without quoting them, and what of them is secret."""
 
 from __future__ import annotations
 

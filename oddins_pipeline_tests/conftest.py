@@ -2,20 +2,16 @@
 
 from __future__ import annotations
 
-import json
 import os
 import shutil
 import subprocess
 import sys
 import tempfile
-from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import dagster as dg
-import psycopg
 import pytest
 from hypothesis import HealthCheck, settings
 
@@ -23,13 +19,18 @@ from oddins_pipeline.database.pool import close_pools
 from oddins_pipeline.database.upgrade import upgrade
 from oddins_pipeline.embedded_postgres import cluster
 from oddins_pipeline.sample_provider import SampleProvider
-from oddins_pipeline_tests import namespaces
-from oddins_pipeline_tests.postgres15 import BINARIES, Postgres15
+from oddins_pipeline_tests.support import namespaces
+from oddins_pipeline_tests.support.postgres15 import BINARIES, Postgres15
+from oddins_pipeline_tests.support.service import (
+    LEFT_OUT,
+    PGBOUNCER,
+    Oddins,
+    Outcome,
+    Service,
+    clone,
+)
 
-KEY = "test-key-1234567890"
 OURS = ("ODDINS_", "DAGSTER_", "DATABASE_URL", "SPORTS_PROVIDER_API_KEY", "APP_ENV", "API_FOOTBALL")
-PGBOUNCER = "/usr/sbin/pgbouncer"
-LEFT_OUT: dict[str, str] = {}
 
 # The suite's examples are the same each time; `make fuzz` looks for new ones.
 _ANY = settings(deadline=None, suppress_health_check=list(HealthCheck))
@@ -109,23 +110,6 @@ def _templates(_server18: str, _server15: str | None) -> dict[int, str]:
     return found
 
 
-def at_database(url: str, name: str) -> str:
-    """The same server, another database."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc, f"/{name}", parts.query, ""))
-
-
-_counter = iter(range(1_000_000))
-
-
-def clone(template: str) -> str:
-    """The address of a fresh copy of the template."""
-    name = f"test_{os.getpid()}_{next(_counter)}"
-    with psycopg.connect(at_database(template, "postgres"), autocommit=True) as admin:
-        admin.execute(f"CREATE DATABASE {name} TEMPLATE oddins_template")
-    return at_database(template, name)
-
-
 @pytest.fixture
 def database(_templates: dict[int, str]) -> str:
     """The address of a fresh, upgraded database on PostgreSQL 18."""
@@ -144,29 +128,6 @@ def any_database(request: pytest.FixtureRequest, _templates: dict[int, str]) -> 
     if request.param not in _templates:
         pytest.skip(f"PostgreSQL {request.param} is not installed")
     return clone(_templates[request.param])
-
-
-@dataclass(frozen=True)
-class Outcome:
-    """What a command left behind."""
-
-    code: int
-    stdout: str
-    stderr: str
-
-    @property
-    def json(self) -> dict[str, Any]:
-        """stdout as one JSON object."""
-        value: dict[str, Any] = json.loads(self.stdout)
-        return value
-
-    @property
-    def logs(self) -> list[dict[str, Any]]:
-        """The JSON lines of stderr."""
-        return [json.loads(line) for line in self.stderr.splitlines() if line.startswith("{")]
-
-
-Oddins = Callable[..., Outcome]
 
 
 @pytest.fixture
@@ -193,40 +154,6 @@ def provider() -> Iterator[SampleProvider]:
     """A small sample provider on loopback."""
     with SampleProvider(scale=0.05) as running:
         yield running
-
-
-@dataclass(frozen=True)
-class Service:
-    """A database, a provider, and the command that joins them."""
-
-    run: Oddins
-    database: str
-    provider: SampleProvider
-
-    def environment(self) -> dict[str, str]:
-        """The variables of a configured service."""
-        return {
-            "DATABASE_URL": self.database,
-            "SPORTS_PROVIDER_API_KEY": KEY,
-            "API_FOOTBALL_BASE_URL": self.provider.url,
-        }
-
-    def sync(self, *arguments: str, **environment: str) -> Outcome:
-        """`oddins sync leagues --json …`."""
-        variables = {**self.environment(), **environment}
-        return self.run("sync", "leagues", "--json", *arguments, **variables)
-
-    def query(self, statement: str, *values: object) -> list[tuple[Any, ...]]:
-        """Rows of a statement."""
-        with psycopg.connect(self.database, autocommit=True) as connection:
-            return connection.execute(statement, values or None).fetchall()
-
-    def versions(self) -> list[tuple[Any, ...]]:
-        """Every row version of the four tables: equal lists mean that nothing moved."""
-        found: list[tuple[Any, ...]] = []
-        for table in ("countries", "leagues", "seasons", "season_coverage"):
-            found += self.query(f"SELECT '{table}', ctid::text, xmin::text FROM {table}")
-        return sorted(found)
 
 
 @pytest.fixture

@@ -1,1 +1,1 @@
-"""The functional core: an answer's bytes become rows. No Dagster, no database, no network."""
+"""The functional core: a response's bytes become rows. No Dagster, no database, no network."""

@@ -1,4 +1,4 @@
-"""What the provider tells of the account: quota in headers, the subscription in `/status`."""
+"""What the provider reports of the account: quota in headers, the subscription in `/status`."""
 
 from __future__ import annotations
 
@@ -32,10 +32,10 @@ class Account:
 
 
 def account_of(value: Any) -> Account:
-    """Reads an answer to `/status`. Raises MalformedResponseError."""
+    """Reads a response to `/status`. Raises MalformedResponseError."""
     response = value.get("response") if isinstance(value, dict) else None
     if not isinstance(response, dict):
-        raise MalformedResponseError("the answer to /status has no `response`")
+        raise MalformedResponseError("the response to /status has no `response`")
     subscription, requests = _object(response, "subscription"), _object(response, "requests")
     plan = subscription.get("plan")
     return Account(
@@ -49,7 +49,7 @@ def account_of(value: Any) -> Account:
 
 def lapsed(account: Account, now: datetime | None = None) -> SubscriptionError | None:
     """The error of a subscription that is over: not active, or past its end with requests left
-    (a spent quota explains itself). None when it runs.
+    (an exhausted quota is another error). None when it is active.
     """
     now = now or datetime.now(timezone.utc)
     ended = account.ends_at is not None and account.ends_at <= now
@@ -98,3 +98,14 @@ def _moment(value: Any) -> datetime | None:
         return found.astimezone(timezone.utc)
     except (ValueError, OverflowError):
         return None
+
+
+@dataclass(frozen=True)
+class AccountState:
+    """`day_remaining` and `day_limit` as reported today (UTC); `failed` is the code of the newest
+    final failure since the last successful full sync, rejected responses included.
+    """
+
+    day_remaining: int | None
+    day_limit: int | None
+    failed: str | None

@@ -29,15 +29,6 @@ class Entity:
         """The word for it on the command line and in log lines, such as `leagues`."""
         return self.path.rpartition("/")[2]
 
-    @property
-    def states(self) -> tuple[str, ...]:
-        """The names of its rows in `provider_sync_state`."""
-        return (self.name, self.partial) if self.partial else (self.name,)
-
-    def state(self, *, full: bool) -> str:
-        """The name of the row that a full or a partial sync updates."""
-        return self.name if full or self.partial is None else self.partial
-
 
 LEAGUES = Entity(
     name="leagues_seasons",
@@ -46,3 +37,19 @@ LEAGUES = Entity(
     normaliser=1,
     partial="leagues_seasons_partial",
 )
+
+ENTITIES = (LEAGUES,)
+
+
+@dataclass(frozen=True)
+class SyncKey:
+    """A full or a partial sync of an entity: what has a row of its own in `provider_sync_state`."""
+
+    entity: Entity
+    full: bool = True
+
+    @property
+    def state(self) -> str:
+        """The name of that row."""
+        partial = self.entity.partial
+        return self.entity.name if self.full or partial is None else partial

@@ -1,4 +1,4 @@
-"""Whether an answer may be published: decided on plain values, before anything is written."""
+"""Whether a response may be published: decided on plain values, before anything is written."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ StoredYears = dict[int, list[int]]
 
 
 @dataclass(frozen=True)
-class Limits:
+class GuardLimits:
     """Thresholds in percent."""
 
     league_share: float
@@ -23,14 +23,17 @@ class Limits:
     quarantine_share: float
 
 
-def check(batch: Batch, listed: StoredYears, limits: Limits, *, full: bool, force: bool) -> None:
-    """Raises ResponseRejectedError naming the figures and the override.
+def check(
+    batch: Batch, listed: StoredYears, limits: GuardLimits, *, full: bool, force: bool
+) -> None:
+    """Raises ResponseRejectedError naming the counts and the override.
 
-    `force` passes the quarantine threshold and the shares, never an empty full answer.
+    `force` skips the shrinkage check and the quarantine limit, never the check for an empty full
+    response.
     """
     if full and not batch.leagues:
         raise ResponseRejectedError(
-            "the full answer holds no usable league; an empty answer is never published"
+            "the full response holds no usable league; an empty response is never published"
         )
     if force:
         return
@@ -39,16 +42,16 @@ def check(batch: Batch, listed: StoredYears, limits: Limits, *, full: bool, forc
         _check_shares(batch, listed, limits)
 
 
-def _check_quarantine(batch: Batch, most: float) -> None:
-    if batch.quarantined_items * 100 > most * batch.received_items:
+def _check_quarantine(batch: Batch, maximum: float) -> None:
+    if batch.quarantined_items * 100 > maximum * batch.received_items:
         raise ResponseRejectedError(
             f"{batch.quarantined_items} of {batch.received_items} leagues and seasons are"
-            f" malformed, more than {most:g} %; look at them with `oddins payload`, and publish"
+            f" malformed, more than {maximum:g} %; see them with `oddins payload`, and publish"
             " with --force if they are to be left out"
         )
 
 
-def _check_shares(batch: Batch, listed: StoredYears, limits: Limits) -> None:
+def _check_shares(batch: Batch, listed: StoredYears, limits: GuardLimits) -> None:
     leagues = {row.provider_league_id for row in batch.leagues} | batch.quarantined_leagues
     seasons: dict[int, set[int]] = defaultdict(set)
     for row in batch.seasons:
@@ -68,7 +71,7 @@ def _check_shares(batch: Batch, listed: StoredYears, limits: Limits) -> None:
         or present_seasons * 100 < limits.season_share * known_seasons
     ):
         raise ResponseRejectedError(
-            f"the answer holds {_share(present_leagues, len(listed))} of the listed leagues"
+            f"the response holds {_share(present_leagues, len(listed))} of the listed leagues"
             f" ({present_leagues} of {len(listed)}) and"
             f" {_share(present_seasons, known_seasons)} of the listed seasons"
             f" ({present_seasons} of {known_seasons}); at least {limits.league_share:g} % and"

@@ -1,7 +1,7 @@
-"""What one entry of `/leagues` must look like: strict scalars, nulls where the provider has them.
+"""Models of one entry of `/leagues`: strict scalars, nulls where the provider has them.
 
 Strictness stands on the scalars: a strict dataclass would refuse the dicts that JSON gives.
-Unknown fields are ignored here and announced by `unknown_fields`.
+Unknown fields are ignored here and reported by `unknown_fields`.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Country:
 
 @dataclass(slots=True)
 class EntryHeader:
-    """An entry without its seasons, which are judged one by one."""
+    """An entry without its seasons, which are validated one by one."""
 
     __pydantic_config__ = _CONFIG
     league: League
@@ -92,9 +92,10 @@ class EntryHeader:
 validate_header = TypeAdapter(EntryHeader).validator.validate_python
 validate_season = TypeAdapter(Season).validator.validate_python
 
-_KINDS = (Year, IsoDate | None, IsoDate | None, Flag, *[Flag] * 12)
+_FLAGS = len(FixtureCoverage.__slots__) + len(Coverage.__slots__) - 1
+_KINDS = (Year, IsoDate | None, IsoDate | None, Flag, *[Flag] * _FLAGS)
 SeasonValues: Any = tuple.__class_getitem__(_KINDS)
-"""Year, start, end, current, the four flags of `fixtures`, the other eight."""
+"""Year, start, end, current, the flags of `fixtures`, the other flags."""
 validate_season_values = TypeAdapter(SeasonValues).validator.validate_python
 
 _ENTRY = frozenset({"league", "country", "seasons"})

@@ -1,4 +1,4 @@
-"""Entries to rows by PROVIDER.md's rules: pure, deterministic, independent of element order."""
+"""Entries to rows by the rules of docs/provider.md: pure, and independent of element order."""
 
 from __future__ import annotations
 
@@ -8,7 +8,6 @@ from typing import Any
 from pydantic import ValidationError
 
 from oddins_pipeline.catalog.models import (
-    EntryHeader,
     unknown_fields,
     unknown_season_fields,
     validate_header,
@@ -16,14 +15,10 @@ from oddins_pipeline.catalog.models import (
 from oddins_pipeline.catalog.response import Entry, canonical_json
 from oddins_pipeline.catalog.rows import Anomaly, Batch, CountryRow, LeagueRow, SeasonRow
 from oddins_pipeline.catalog.seasons import parse_fast, season_row
-from oddins_pipeline.catalog.text import canonical_media_url, clean_name, clean_optional
-
-NORMALISER = 1
-"""Version of these rules: with another one, an answer that is known is published again."""
 
 
 def normalise(entries: list[Entry]) -> Batch:
-    """Turns the entries of one answer into sorted, duplicate-free rows.
+    """Turns the entries of one response into sorted, duplicate-free rows.
 
     What cannot be a row is quarantined, never raised: see `Batch`.
     """
@@ -31,7 +26,7 @@ def normalise(entries: list[Entry]) -> Batch:
 
 
 class _Normaliser:
-    """Collects rows and findings while it walks over the entries of one answer."""
+    """Collects rows and findings while it walks over the entries of one response."""
 
     def __init__(self) -> None:
         self.leagues: dict[int, tuple[LeagueRow, CountryRow, Entry]] = {}
@@ -90,8 +85,8 @@ class _Normaliser:
             head = validate_header(entry)
             if not isinstance(seasons, list):
                 raise ValueError("seasons is not a list")
-            country = _country_row(head)
-            league = _league_row(head, country.name)
+            country = CountryRow.of(head.country)
+            league = LeagueRow.of(head.league, country.name)
         except ValueError as error:
             self._quarantine_league(entry, seasons, error)
             return
@@ -151,7 +146,7 @@ class _Normaliser:
     def _quarantine_season(self, league_id: int, raw: Entry, error: ValueError) -> None:
         year = _readable(raw.get("year") if isinstance(raw, dict) else None, 2100, 1900)
         if year is None:
-            # Which stored season this was cannot be told: none of its league is delisted.
+            # Which stored season this was is unknown: none of its league is delisted.
             self.quarantined_leagues.add(league_id)
         else:
             self.quarantined_seasons.add((league_id, year))
@@ -170,24 +165,6 @@ class _Normaliser:
         return CountryRow(name, codes[0] if codes else None, flags[0] if flags else None)
 
 
-def _country_row(head: EntryHeader) -> CountryRow:
-    country = head.country
-    return CountryRow(
-        clean_name(country.name), clean_optional(country.code), canonical_media_url(country.flag)
-    )
-
-
-def _league_row(head: EntryHeader, country_name: str) -> LeagueRow:
-    league = head.league
-    return LeagueRow(
-        league.id,
-        country_name,
-        clean_name(league.name),
-        clean_optional(league.type),
-        canonical_media_url(league.logo),
-    )
-
-
 def _rank(row: SeasonRow, raw: Entry) -> tuple[str, str, bool, str]:
     """The greatest wins: later start, later end, current, greater canonical JSON."""
     return (row.start_date or "", row.end_date or "", row.is_current, canonical_json(raw))
@@ -197,8 +174,8 @@ def _dates(row: SeasonRow) -> dict[str, Any]:
     return {"start": row.start_date, "end": row.end_date, "current": row.is_current}
 
 
-def _readable(value: Any, most: int, least: int = 1) -> int | None:
-    return value if type(value) is int and least <= value <= most else None
+def _readable(value: Any, maximum: int, minimum: int = 1) -> int | None:
+    return value if type(value) is int and minimum <= value <= maximum else None
 
 
 def _reason(error: ValueError) -> str:

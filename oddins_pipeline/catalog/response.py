@@ -1,31 +1,55 @@
-"""The provider's envelope: bytes to entries, and the hash that tells two answers apart."""
+"""The provider's response: bytes to entries, and the hash by which two are compared."""
 
 from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import dataclass, field
+from datetime import datetime
 from hashlib import sha256
 from operator import itemgetter, lt
 from typing import Any
 
 from pydantic_core import from_json, to_json
 
+from oddins_pipeline.catalog.account import Quota
+from oddins_pipeline.catalog.models import Country, Coverage, FixtureCoverage, League, Season
+from oddins_pipeline.catalog.requests import Params
 from oddins_pipeline.errors import MalformedResponseError
 
 Entry = Any
-"""One element of `response`, as parsed: trusted by nobody before the models have seen it."""
+"""One element of `response`, as parsed: not validated."""
 
-DEEPEST = 200
+
+@dataclass(frozen=True)
+class RawResponse:
+    """A response as it came: `body` is the content, decompressed, byte for byte; `entries` its
+    `response`, which validation consumes; `fetched_at` the database server's time.
+    """
+
+    body: bytes
+    params: Params
+    entries: list[Entry] = field(repr=False)
+    sha256: str
+    fetched_at: datetime
+    source: str
+    base_url: str
+    quota: Quota
+    results: int
+    seconds: float = 0.0
+
+
+MAX_DEPTH = 200
 """Levels of nesting."""
 MAX_ITEMS = 2_000_000
-"""Two hundred times today's: 64 MB can hold 30 million zeros, each an oddity to write down."""
+"""Two hundred times today's: 64 MB can hold 30 million zeros, each an anomaly to store."""
 
 
 def parse_body(body: bytes) -> Any:
     """JSON to plain values. Raises MalformedResponseError.
 
-    The compiled parser first; it rejects lone surrogates, which PROVIDER.md wants quarantined
-    and not refused, so the standard library has a second look.
+    The compiled parser first; it rejects lone surrogates, which are to be quarantined and not
+    rejected (docs/provider.md), so the standard library parses a second time.
     """
     try:
         return from_json(body, allow_inf_nan=False, cache_strings="keys")
@@ -35,11 +59,11 @@ def parse_body(body: bytes) -> Any:
         value = json.loads(body.decode("utf-8-sig"), parse_constant=_no_constant)
         return _not_too_deep(value)
     except UnicodeDecodeError:
-        raise MalformedResponseError("the answer is not UTF-8") from None
+        raise MalformedResponseError("the response is not UTF-8") from None
     except RecursionError:
-        raise MalformedResponseError("the answer is nested too deeply") from None
+        raise MalformedResponseError("the response is nested too deeply") from None
     except ValueError:
-        raise MalformedResponseError("the answer is not valid JSON") from None
+        raise MalformedResponseError("the response is not valid JSON") from None
 
 
 def _no_constant(name: str) -> float:
@@ -47,9 +71,9 @@ def _no_constant(name: str) -> float:
 
 
 def _not_too_deep(value: Any) -> Any:
-    """The compiled parser's own limit, so that whatever was parsed can also be walked over."""
+    """The compiled parser's own limit, so that everything parsed can be traversed."""
     level = [value]
-    for _ in range(DEEPEST):
+    for _ in range(MAX_DEPTH):
         level = [
             inner
             for one in level
@@ -91,23 +115,25 @@ def _text(value: Any) -> str:
 def entries_of(value: Any) -> list[Entry]:
     """`response` of a good envelope. Raises MalformedResponseError naming what is wrong."""
     if not isinstance(value, dict) or not {"response", "errors"} <= value.keys():
-        raise MalformedResponseError("the answer has no envelope")
+        raise MalformedResponseError("the response has no envelope")
     if errors_of(value) or not isinstance(value["errors"], list | dict | str):
-        raise MalformedResponseError("the answer carries errors")
+        raise MalformedResponseError("the response carries errors")
     entries = value["response"]
     if not isinstance(entries, list):
-        raise MalformedResponseError("the answer's `response` is not a list")
+        raise MalformedResponseError("the response's `response` is not a list")
     results = value.get("results")
     if type(results) is not int or results != len(entries):
         raise MalformedResponseError(
-            f"the answer says results={_short(results)} and holds {len(entries)} rows"
+            f"the response says results={_short(results)} and holds {len(entries)} rows"
         )
     paging = value.get("paging")
     total = paging.get("total") if isinstance(paging, dict) else None
     if type(total) is not int or total != 1:
-        raise MalformedResponseError(f"the answer has {_short(total)} pages instead of 1")
+        raise MalformedResponseError(f"the response has {_short(total)} pages instead of 1")
     if _items(entries) > MAX_ITEMS:
-        raise MalformedResponseError(f"the answer holds more than {MAX_ITEMS} leagues and seasons")
+        raise MalformedResponseError(
+            f"the response holds more than {MAX_ITEMS} leagues and seasons"
+        )
     return entries
 
 
@@ -118,7 +144,7 @@ def _items(entries: list[Entry]) -> int:
 
 
 def _short(value: Any) -> str:
-    """A figure, or what stands in its place: untrusted, so named and not quoted."""
+    """A number, or the type of what stands in its place: untrusted, so not quoted."""
     return str(value)[:12] if type(value) is int else type(value).__name__
 
 
@@ -138,19 +164,14 @@ def canonical_hash(entries: list[Entry]) -> str:
     try:
         digests = sorted(sha256(_canonical_entry(entry)).digest() for entry in entries)
     except (RecursionError, ValueError):
-        raise MalformedResponseError("the answer is nested too deeply") from None
+        raise MalformedResponseError("the response is nested too deeply") from None
     return sha256(b"".join(digests)).hexdigest()
 
 
 _ENTRY = ("league", "country", "seasons")
-_LEAGUE = ("id", "name", "type", "logo")
-_COUNTRY = ("name", "code", "flag")
-_SEASON = ("year", "start", "end", "current", "coverage")
-_COVERAGE = (
-    *("fixtures", "standings", "players", "top_scorers", "top_assists", "top_cards"),
-    *("injuries", "predictions", "odds"),
+_LEAGUE, _COUNTRY, _SEASON, _COVERAGE, _FIXTURES = (
+    tuple(model.__slots__) for model in (League, Country, Season, Coverage, FixtureCoverage)
 )
-_FIXTURES = ("events", "lineups", "statistics_fixtures", "statistics_players")
 _ORDER = (*_ENTRY, *_LEAGUE, *_COUNTRY, *_SEASON, *_COVERAGE, *_FIXTURES)
 _PLACES = {key: place for place, key in enumerate(dict.fromkeys(_ORDER))}
 

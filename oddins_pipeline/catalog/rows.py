@@ -1,12 +1,15 @@
-"""What an answer says, as rows: frozen, ordered, ready for COPY.
+"""A response's content as rows: frozen, ordered, ready for COPY.
 
-The order of a row's fields is the order of the staging table's columns.
+A row's fields, in order, are the columns of its staging table.
 """
 
 from __future__ import annotations
 
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
+
+from oddins_pipeline.catalog.models import Country, League
+from oddins_pipeline.catalog.text import canonical_media_url, clean_name, clean_optional
 
 
 class CountryRow(NamedTuple):
@@ -15,6 +18,15 @@ class CountryRow(NamedTuple):
     name: str
     code: str | None
     flag_url: str | None
+
+    @classmethod
+    def of(cls, country: Country) -> CountryRow:
+        """The row of a validated country. Raises ValueError."""
+        return cls(
+            name=clean_name(country.name),
+            code=clean_optional(country.code),
+            flag_url=canonical_media_url(country.flag),
+        )
 
 
 class LeagueRow(NamedTuple):
@@ -26,9 +38,23 @@ class LeagueRow(NamedTuple):
     type: str | None
     logo_url: str | None
 
+    @classmethod
+    def of(cls, league: League, country_name: str) -> LeagueRow:
+        """The row of a validated league. Raises ValueError."""
+        return cls(
+            provider_league_id=league.id,
+            country_name=country_name,
+            name=clean_name(league.name),
+            type=clean_optional(league.type),
+            logo_url=canonical_media_url(league.logo),
+        )
+
 
 class SeasonRow(NamedTuple):
-    """One season with its coverage; dates as ISO text, flags None when unknown."""
+    """One season with its coverage; dates as ISO text, flags None when unknown.
+
+    The flags after the four of `fixtures` are those of the model `Coverage`, in its order.
+    """
 
     provider_league_id: int
     year: int
@@ -51,7 +77,7 @@ class SeasonRow(NamedTuple):
 
 
 class Anomaly(NamedTuple):
-    """Something odd in an answer that was dealt with: kept in `payload_anomalies`."""
+    """Something unusual in a response that was resolved: stored in `payload_anomalies`."""
 
     kind: str
     detail: dict[str, Any]
@@ -59,7 +85,7 @@ class Anomaly(NamedTuple):
 
 @dataclass(frozen=True)
 class Batch:
-    """One answer as rows, each set sorted by its key and free of duplicates.
+    """One response as rows, each set sorted by its key and free of duplicates.
 
     `quarantined_leagues` (provider ids) and `quarantined_seasons` (provider id, year) keep
     their stored rows; `delists` is False when an entry's id could not be read.

@@ -8,6 +8,7 @@ from typing import ClassVar
 import click
 
 from oddins_pipeline import __version__
+from oddins_pipeline.cli.context import App
 from oddins_pipeline.errors import OddinsError
 
 
@@ -15,13 +16,13 @@ class LazyGroup(click.Group):
     """Loads a command's module when the command is asked for: `--help` stays quick."""
 
     modules: ClassVar[dict[str, tuple[str, str]]] = {
-        "sync": ("oddins_pipeline.cli.sync", "Fetch and publish the provider's answer."),
-        "backfill": ("oddins_pipeline.cli.backfill", "Ask for seasons, one request each."),
+        "sync": ("oddins_pipeline.cli.sync", "Fetch and publish a list of the provider."),
+        "backfill": ("oddins_pipeline.cli.backfill", "Request seasons, one provider request each."),
         "status": ("oddins_pipeline.cli.status", "Last sync, last error, row counts, quota."),
         "changes": ("oddins_pipeline.cli.changes", "What changed, the newest first."),
-        "payload": ("oddins_pipeline.cli.payload", "An archived answer, byte for byte."),
-        "doctor": ("oddins_pipeline.cli.doctor", "Check the set-up, with remedies."),
-        "dev": ("oddins_pipeline.cli.dev", "Dagster's web page and daemon."),
+        "payload": ("oddins_pipeline.cli.payload", "An archived response, byte for byte."),
+        "doctor": ("oddins_pipeline.cli.doctor", "Check the set-up, with fixes."),
+        "dev": ("oddins_pipeline.cli.dev", "The Dagster UI and daemon."),
         "sample-provider": (
             "oddins_pipeline.cli.sample_provider",
             "The sample provider by itself.",
@@ -49,11 +50,13 @@ class LazyGroup(click.Group):
 
 @click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
 @click.version_option(__version__, prog_name="oddins")
-def cli() -> None:
-    """Keeps a PostgreSQL catalog of football competitions in step with API-Football.
+@click.pass_context
+def cli(ctx: click.Context) -> None:
+    """Keeps a PostgreSQL catalog of football competitions in sync with API-Football.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 75 another sync is at work.
+    Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 75 another sync holds the lock.
     """
+    ctx.obj = App()
 
 
 def main() -> None:

@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 import re
+from typing import Any
 
 import click
 
+from oddins_pipeline.catalog.entities import LEAGUES
 from oddins_pipeline.catalog.season_range import FIRST_SEASON, is_season, last_season
-from oddins_pipeline.cli.output import prepare, say, show_json
-from oddins_pipeline.config.target import database_url
-from oddins_pipeline.database import backfills, revision
-from oddins_pipeline.database.connection import connect, database_errors
+from oddins_pipeline.cli.context import App, json_option, sample_option, show_json
+from oddins_pipeline.database import backfills
 from oddins_pipeline.database.dagster_daemon import daemon_state
-from oddins_pipeline.database.requests import last_quota
+from oddins_pipeline.database.requests import SeenQuota, last_quota
 from oddins_pipeline.pipeline.quota_policy import background_blocked_reason
 
 
@@ -36,43 +36,43 @@ def _range(value: str) -> range:
 
 @click.command()
 @click.argument("seasons", nargs=-1, required=True, callback=years_of)
-@click.option("--sample", is_flag=True, help="The sample database; APP_ENV=local only.")
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-def command(seasons: list[int], *, sample: bool, as_json: bool) -> None:
-    """Ask for SEASONS, such as 2019 2021..2023: one request of the provider each."""
-    settings, target = prepare(sample=sample, reads_only=True)
-    say(f"database: {target.describe(settings)}")
-    url = database_url(settings, target)
-    with connect(url, settings, purpose="backfill") as connection, database_errors():
-        revision.ensure_current(connection, url=url, upgrade_itself=settings.app_env == "local")
+@sample_option()
+@json_option
+@click.pass_obj
+def command(app: App, seasons: list[int], *, sample: bool, as_json: bool) -> None:
+    """Request SEASONS, such as 2019 2021..2023: one request to the provider each."""
+    workspace = app.open(sample=sample, reads_only=True)
+    with app.connect(workspace, purpose="backfill") as connection:
         added = backfills.add(connection, seasons)
         quota = last_quota(connection)
-        blocked_reason = background_blocked_reason(connection)
+        reason = background_blocked_reason(connection, LEAGUES)
         daemon = daemon_state(connection)
     result = {
         "requested": sorted(added),
         "already_open": [year for year in seasons if year not in added],
         "cost": len(added),
-        "quota_left": quota[0] if quota else None,
+        "quota_left": quota.day_remaining if quota else None,
         "daemon": daemon,
-        "waits_because": blocked_reason,
+        "waits_because": reason,
     }
-    show_json(result) if as_json else _show(result)
+    show_json(result) if as_json else _show(result, quota)
 
 
-def _show(result: dict[str, object]) -> None:
+def _show(result: dict[str, Any], quota: SeenQuota | None) -> None:
     added, already = result["requested"], result["already_open"]
     if added:
         click.echo(f"requested: {_listed(added)}")
     if already:
         click.echo(f"requested before and still open: {_listed(already)}")
-    left = result["quota_left"]
-    quota = f"{left} requests were left when last told" if left is not None else "quota not told"
-    click.echo(f"this will cost {result['cost']} requests; {quota}")
+    cost = result["cost"]
+    left = "quota left: unknown"
+    if quota is not None:
+        left = f"{quota.day_remaining:,} left (as of {quota.seen_at:%H:%M} UTC)"
+    click.echo(f"uses {cost} request{'' if cost == 1 else 's'}; {left}")
     click.echo(f"daemon: {result['daemon']}")
     if result["waits_because"]:
-        click.echo(str(result["waits_because"]))
+        click.echo(result["waits_because"])
 
 
-def _listed(years: object) -> str:
-    return ", ".join(str(year) for year in years)  # type: ignore[attr-defined]
+def _listed(years: list[int]) -> str:
+    return ", ".join(map(str, years))

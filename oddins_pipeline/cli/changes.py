@@ -8,15 +8,13 @@ from typing import Any
 
 import click
 
-from oddins_pipeline.cli.output import prepare, say, show_json, show_lines
-from oddins_pipeline.config.target import database_url
-from oddins_pipeline.database import revision
+from oddins_pipeline.catalog.entities import ENTITIES
+from oddins_pipeline.cli.context import App, json_option, sample_option, show_json, show_lines
 from oddins_pipeline.database.changes import ChangeFilter, changes, describe_change
-from oddins_pipeline.database.pool import reading
-from oddins_pipeline.database.publish import TABLES
-from oddins_pipeline.errors import SchemaError, UsageError
+from oddins_pipeline.errors import UsageError
 from oddins_pipeline.logs import sanitize
 
+TABLES = tuple(table for entity in ENTITIES for table in entity.tables)
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
@@ -29,9 +27,11 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 @click.option(
     "--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="The newest."
 )
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
-@click.option("--sample", is_flag=True, help="The sample database; APP_ENV=local only.")
+@json_option
+@sample_option()
+@click.pass_obj
 def command(
+    app: App,
     since: str | None,
     entity: str | None,
     league: int | None,
@@ -42,12 +42,9 @@ def command(
 ) -> None:
     """What changed in the catalog, the newest first."""
     moment = moment_of(since, now=datetime.now(timezone.utc)) if since is not None else None
-    settings, target = prepare(sample=sample, reads_only=True)
-    say(f"database: {target.describe(settings)}")
+    workspace = app.open(sample=sample, reads_only=True)
     wanted = ChangeFilter(limit + 1, since=moment, entity=entity, league=league)
-    with reading(settings, database_url(settings, target)) as connection:
-        if not revision.is_current(connection):
-            raise SchemaError("the database has no catalog yet; run `oddins sync leagues`")
+    with app.reader(workspace) as connection:
         found = changes(connection, wanted)
     shown, more = found[:limit], len(found) > limit
     if as_json:

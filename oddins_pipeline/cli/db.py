@@ -12,19 +12,16 @@ import click
 import psycopg
 from psycopg import sql
 
-from oddins_pipeline.cli.output import prepare, say
-from oddins_pipeline.config.target import database_url
+from oddins_pipeline.catalog.entities import ENTITIES
+from oddins_pipeline.cli.context import App, sample_option
 from oddins_pipeline.database import revision
 from oddins_pipeline.database.changes import VIEWS
 from oddins_pipeline.database.connection import connect, database_errors
-from oddins_pipeline.database.publish import TABLES
 from oddins_pipeline.errors import DatabaseError
 from oddins_pipeline.logs import MASK
 
-READABLE = (*TABLES, "catalog_changes", *VIEWS)
+READABLE = (*(table for entity in ENTITIES for table in entity.tables), "catalog_changes", *VIEWS)
 """What `grant-read` opens: the catalog, its feed and their views, nothing of the archive."""
-
-_sample = click.option("--sample", is_flag=True, help="The sample database; APP_ENV=local only.")
 
 
 @click.group()
@@ -33,28 +30,26 @@ def command() -> None:
 
 
 @command.command()
-@_sample
-def upgrade(*, sample: bool) -> None:
+@sample_option()
+@click.pass_obj
+def upgrade(app: App, *, sample: bool) -> None:
     """Bring the schema to this software's revision."""
-    settings, target = prepare(sample=sample, reads_only=True)
-    say(f"database: {target.describe(settings)}")
-    url = database_url(settings, target)
-    with connect(url, settings, purpose="upgrade") as connection:
+    workspace = app.open(sample=sample, reads_only=True)
+    with connect(workspace, purpose="upgrade") as connection:
         before = revision.current_revision(connection)
-        revision.ensure_current(connection, url=url, upgrade_itself=True)
+        revision.ensure_current(connection, workspace, upgrade_itself=True)
     after = revision.REVISIONS[-1]
     click.echo(f"revision {after}" + (" already" if before == after else f" (was {before})"))
 
 
 @command.command()
-@_sample
+@sample_option()
 @click.option("--show-password", is_flag=True, help="Print the password instead of ***.")
-def url(*, sample: bool, show_password: bool) -> None:
+@click.pass_obj
+def url(app: App, *, sample: bool, show_password: bool) -> None:
     """Print the database's address, the password masked."""
-    settings, target = prepare(sample=sample, reads_only=True)
-    say(f"database: {target.describe(settings)}")
-    address = database_url(settings, target)
-    click.echo(address if show_password else masked(address))
+    workspace = app.open(sample=sample, reads_only=True)
+    click.echo(workspace.url if show_password else masked(workspace.url))
 
 
 def masked(address: str) -> str:
@@ -72,14 +67,14 @@ def masked(address: str) -> str:
 
 
 @command.command(context_settings={"ignore_unknown_options": True})
-@_sample
+@sample_option()
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-def psql(arguments: tuple[str, ...], *, sample: bool) -> None:
+@click.pass_obj
+def psql(app: App, arguments: tuple[str, ...], *, sample: bool) -> None:
     """Open psql on the database; further ARGUMENTS are psql's."""
-    settings, target = prepare(sample=sample, reads_only=True)
-    say(f"database: {target.describe(settings)}")
+    workspace = app.open(sample=sample, reads_only=True)
     program = _psql()
-    address = database_url(settings, target)
+    address = workspace.url
     parts = urlsplit(address)
     environment = dict(os.environ)
     if parts.password:
@@ -106,15 +101,14 @@ def _psql() -> str:
 
 
 @command.command("grant-read")
-@_sample
+@sample_option()
 @click.argument("role")
-def grant_read(role: str, *, sample: bool) -> None:
+@click.pass_obj
+def grant_read(app: App, role: str, *, sample: bool) -> None:
     """Let ROLE read the four tables, the feed and their views, nothing else."""
-    settings, target = prepare(sample=sample, reads_only=True)
-    say(f"database: {target.describe(settings)}")
-    url = database_url(settings, target)
+    workspace = app.open(sample=sample, reads_only=True)
     tables = sql.SQL(", ").join(sql.Identifier("public", name) for name in READABLE)
-    with connect(url, settings, purpose="grant") as connection, database_errors():
+    with connect(workspace, purpose="grant") as connection, database_errors():
         who = sql.Identifier(role)
         try:
             connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(who))

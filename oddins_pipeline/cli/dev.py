@@ -1,4 +1,4 @@
-"""`oddins dev`: web page and daemon on one command."""
+"""`oddins dev`: the Dagster UI and daemon in one command."""
 
 from __future__ import annotations
 
@@ -7,27 +7,25 @@ import sys
 
 import click
 
-from oddins_pipeline.cli.output import prepare, say
+from oddins_pipeline.cli.context import App, sample_option
 from oddins_pipeline.config.dagster_home import dagster_home
-from oddins_pipeline.config.target import SAMPLE_VARIABLE, database_url
-from oddins_pipeline.database import revision
-from oddins_pipeline.database.connection import connect
+from oddins_pipeline.config.workspace import SAMPLE_VARIABLE
 
 
 @click.command()
 @click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
-@click.option("--sample", is_flag=True, help="Generated data; APP_ENV=local only.")
-def command(port: int, *, sample: bool) -> None:
-    """Serve Dagster's web page on 127.0.0.1 and run its daemon, until interrupted."""
-    settings, target = prepare(sample=sample)
-    say(f"database: {target.describe(settings)}")
+@sample_option("Generated data; APP_ENV=local only.")
+@click.pass_obj
+def command(app: App, port: int, *, sample: bool) -> None:
+    """Serve the Dagster UI on 127.0.0.1 and run its daemon, until interrupted."""
+    workspace = app.open(sample=sample)
     if sample:
         os.environ[SAMPLE_VARIABLE] = "1"
-    os.environ["DAGSTER_HOME"] = str(dagster_home(settings))
-    url = database_url(settings, target)
-    with connect(url, settings, purpose="dev") as connection:
-        revision.ensure_current(connection, url=url, upgrade_itself=settings.app_env == "local")
-    say(f"open http://127.0.0.1:{port} (Dagster home: {os.environ['DAGSTER_HOME']})")
+    os.environ["DAGSTER_HOME"] = str(dagster_home(workspace.settings))
+    with app.connect(workspace, purpose="dev"):
+        pass  # the schema is there before the first tick
+    home = os.environ["DAGSTER_HOME"]
+    click.echo(f"open http://127.0.0.1:{port} (Dagster home: {home})", err=True)
     arguments = ["-m", "dagster", "dev", "-h", "127.0.0.1", "-p", str(port)]
     arguments += ["-m", "oddins_pipeline.definitions"]
     os.execv(sys.executable, [sys.executable, *arguments])  # noqa: S606

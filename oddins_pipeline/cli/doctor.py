@@ -1,4 +1,4 @@
-"""`oddins doctor`: each part of the set-up, with its remedy."""
+"""`oddins doctor`: each part of the set-up, with its fix."""
 
 from __future__ import annotations
 
@@ -8,15 +8,15 @@ from collections.abc import Callable, Generator
 import click
 
 from oddins_pipeline.catalog.account import warning
-from oddins_pipeline.cli.output import prepare
+from oddins_pipeline.cli.context import App, sample_option
 from oddins_pipeline.config.dagster_home import CONFIG, default_home, home_from_env
 from oddins_pipeline.config.settings import Settings
-from oddins_pipeline.config.target import Target, database_url
+from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database import revision
 from oddins_pipeline.database.connection import Connection, connect, database_errors
 from oddins_pipeline.database.dagster_daemon import daemon_state
-from oddins_pipeline.errors import OddinsError
-from oddins_pipeline.pipeline.sync import ask_account
+from oddins_pipeline.errors import EmbeddedServerError, OddinsError, SchemaError
+from oddins_pipeline.pipeline.session import request_account
 
 Check = Callable[[], str]
 Line = tuple[str, bool]
@@ -24,20 +24,23 @@ Line = tuple[str, bool]
 
 
 @click.command()
-@click.option("--sample", is_flag=True, help="The sample database; APP_ENV=local only.")
-def command(*, sample: bool) -> None:
+@sample_option()
+@click.pass_obj
+def command(app: App, *, sample: bool) -> None:
     """Check environment, database, revision, key, Dagster home and daemon."""
-    settings, target = prepare(sample=sample, log_format="text")
-    click.echo(f"database: {target.describe(settings)}")
-    click.echo(f"ok    environment: APP_ENV={settings.app_env}")
-    failed = [name for name, passed in _run(settings, target) if not passed]
+    try:
+        workspace = app.open(sample=sample, log_format="text")
+    except EmbeddedServerError as error:
+        _say("database", str(error), passed=False)
+        sys.exit(1)
+    click.echo(f"ok    environment: APP_ENV={workspace.settings.app_env}")
+    failed = [name for name, passed in _run(workspace) if not passed]
     sys.exit(1 if failed else 0)
 
 
-def _run(settings: Settings, target: Target) -> Generator[Line, None, None]:
+def _run(workspace: Workspace) -> Generator[Line, None, None]:
     try:
-        url = database_url(settings, target)
-        connection = connect(url, settings, purpose="doctor")
+        connection = connect(workspace, purpose="doctor")
     except OddinsError as error:
         yield _say("database", str(error), passed=False)
         return
@@ -46,9 +49,11 @@ def _run(settings: Settings, target: Target) -> Generator[Line, None, None]:
         yield _say("database", f"PostgreSQL {version}, UTF8", passed=True)
         ready = yield from _attempt("revision", lambda: _revision(connection))
         if ready:
-            yield from _attempt("key", lambda: _key(settings, target, connection))
+            yield from _attempt("key", lambda: _key(workspace, connection))
             yield from _attempt("daemon", lambda: daemon_state(connection))
-        yield from _attempt("Dagster home", lambda: _home(settings))
+        yield from _attempt("Dagster home", lambda: _home(workspace.settings))
+        if ready:
+            yield from _attempt("schema", lambda: _schema(connection))
 
 
 def _attempt(name: str, check: Check) -> Generator[Line, None, bool]:
@@ -75,18 +80,30 @@ def _revision(connection: Connection) -> str:
     return f"{revision.REVISIONS[-1]}, current"
 
 
-def _key(settings: Settings, target: Target, connection: Connection) -> str:
-    """Asks /status, which is free; the account's part of the answer is never looked at."""
-    if target.sample:
+def _schema(connection: Connection) -> str:
+    from oddins_pipeline.database.schema_check import differences
+
+    found = differences(connection)
+    if found:
+        raise SchemaError(
+            f"the tables differ from this software's: {'; '.join(found)}; undo what was changed by"
+            " hand"
+        )
+    return "the tables are as this software defines them"
+
+
+def _key(workspace: Workspace, connection: Connection) -> str:
+    """Requests /status, which is free; the account's part of the response is never read."""
+    if workspace.target.sample:
         return "not needed for the sample provider"
-    account = ask_account(settings, connection, timeout=10)
-    warned = warning(account, days=settings.subscription_warning_days)
+    account = request_account(workspace, connection, timeout=10)
+    warned = warning(account, days=workspace.settings.subscription_warning_days)
     if warned:
         raise OddinsError(warned)
     until = f" until {account.ends_at:%Y-%m-%d}" if account.ends_at else ""
     used, limit = account.requests_used, account.requests_limit
-    spent = f", {used} of {limit} requests used today" if used is not None else ""
-    return f"accepted; plan {account.plan or 'not told'}{until}{spent}"
+    used_today = f", {used} of {limit} requests used today" if used is not None else ""
+    return f"accepted; plan {account.plan or 'unknown'}{until}{used_today}"
 
 
 def _home(settings: Settings) -> str:

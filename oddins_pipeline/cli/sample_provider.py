@@ -17,7 +17,7 @@ from oddins_pipeline.errors import UsageError
     "--subscription-ends",
     default="2099-01-01",
     show_default=True,
-    help="What /status tells.",
+    help="The end that /status reports.",
 )
 @click.option(
     "--day-limit",
@@ -44,7 +44,7 @@ def command(
     day_limit: int,
     minute_limit: int,
 ) -> None:
-    """Serve generated answers until interrupted; a line for each request.
+    """Serve generated responses until interrupted; one line per request.
 
     A sync uses it with ODDINS_SAMPLE_URL and --sample.
     """

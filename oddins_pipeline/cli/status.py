@@ -9,57 +9,50 @@ from typing import Any
 import click
 
 from oddins_pipeline.catalog.account import warning
-from oddins_pipeline.cli.output import prepare, say, show_json, show_table
-from oddins_pipeline.config.settings import Settings
-from oddins_pipeline.config.target import Target, database_url
-from oddins_pipeline.database import revision
-from oddins_pipeline.database.connection import connect, database_errors
-from oddins_pipeline.database.pool import reader
+from oddins_pipeline.cli.context import App, json_option, sample_option, show_json, show_table
+from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database.requests import load_subscription
-from oddins_pipeline.database.status import Health, health, report
-from oddins_pipeline.errors import ProviderError, SchemaError
+from oddins_pipeline.database.status import load_status
+from oddins_pipeline.errors import ProviderError
+from oddins_pipeline.pipeline.staleness import problems
 
-ASKED_AGAIN_AFTER = timedelta(hours=6)
+REQUESTED_AGAIN_AFTER = timedelta(hours=6)
 
 
 @click.command()
-@click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+@json_option
 @click.option("--check", is_flag=True, help="Exit 1 when stale or failing.")
-@click.option("--sample", is_flag=True, help="The sample database; APP_ENV=local only.")
-def command(*, as_json: bool, check: bool, sample: bool) -> None:
+@sample_option()
+@click.pass_obj
+def command(app: App, *, as_json: bool, check: bool, sample: bool) -> None:
     """Last sync, last error, row counts, quota and pending backfills."""
-    settings, target = prepare(sample=sample, reads_only=True)
-    say(f"database: {target.describe(settings)}")
-    url = database_url(settings, target)
-    with reader(settings, url) as connection:
-        if not revision.is_current(connection):
-            raise SchemaError("the database has no catalog yet; run `oddins sync leagues`")
-        found = report(connection)
-    found["subscription"] = _subscription(settings, target, url)
-    verdict = health(found, stale_after=timedelta(hours=settings.stale_after_hours))
-    if as_json:
-        show_json({**found, "healthy": verdict.healthy, "problems": list(verdict.problems)})
-    else:
-        _show(found, verdict)
-    if check and not verdict.healthy:
+    workspace = app.open(sample=sample, reads_only=True)
+    with app.reader(workspace) as connection:
+        found = load_status(connection)
+    found["subscription"] = _subscription(app, workspace)
+    found["problems"] = list(problems(found["sync"], workspace.settings))
+    found["healthy"] = not found["problems"]
+    show_json(found) if as_json else _show(found)
+    if check and not found["healthy"]:
         sys.exit(1)
 
 
-def _subscription(settings: Settings, target: Target, url: str) -> dict[str, Any] | None:
-    """What is known of the subscription, asked again (free) when that is some hours old.
+def _subscription(app: App, workspace: Workspace) -> dict[str, Any] | None:
+    """What is known of the subscription, requested again (free) when that is some hours old.
 
-    None without a key: then there is nobody to ask.
+    None without a key.
     """
-    if settings.api_key is None or target.sample:
+    settings = workspace.settings
+    if settings.api_key is None or workspace.target.sample:
         return None
-    from oddins_pipeline.pipeline.sync import ask_account
-
     failure = None
-    with connect(url, settings, purpose="status") as connection, database_errors():
+    with app.connect(workspace, purpose="status") as connection:
         known = load_subscription(connection)
-        if known is None or datetime.now(timezone.utc) - known[1] > ASKED_AGAIN_AFTER:
+        if known is None or datetime.now(timezone.utc) - known[1] > REQUESTED_AGAIN_AFTER:
+            from oddins_pipeline.pipeline.session import request_account
+
             try:
-                ask_account(settings, connection, timeout=5)
+                request_account(workspace, connection, timeout=5)
             except ProviderError as error:
                 failure = str(error)
             known = load_subscription(connection)
@@ -75,12 +68,12 @@ def _subscription(settings: Settings, target: Target, url: str) -> dict[str, Any
     }
 
 
-def _show(found: dict[str, Any], verdict: Health) -> None:
+def _show(found: dict[str, Any]) -> None:
     rows = [
         (table, count["rows"], count["listed"], count["rows"] - count["listed"])
         for table, count in found["rows"].items()
     ]
-    show_table("", ("table", "rows", "listed", "delisted"), rows)
+    show_table(("table", "rows", "listed", "delisted"), rows)
     for state in found["sync"]:
         click.echo(
             f"{state['entity']} ({state['source']}): last synced {_at(state['last_synced_at'])}"
@@ -103,7 +96,7 @@ def _show(found: dict[str, Any], verdict: Health) -> None:
     subscription = found["subscription"]
     if subscription and subscription["warning"]:
         click.echo(f"warning: {subscription['warning']}")
-    for problem in verdict.problems:
+    for problem in found["problems"]:
         click.echo(problem)
 
 

@@ -1,20 +1,27 @@
-"""Settings: the environment (and `.env` of the current directory), checked all at once."""
+"""Settings: the environment (and `.env` of the current directory), validated all at once."""
 
 from __future__ import annotations
 
 import hashlib
 import json
+import os
 import re
+from collections.abc import Iterator
+from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal, NamedTuple
 from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
+from pydantic.dataclasses import dataclass
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
+from oddins_pipeline.catalog.guard import GuardLimits
+from oddins_pipeline.catalog.requests import RequestLimits
 from oddins_pipeline.errors import UsageError
+from oddins_pipeline.logs import register_secrets
 from oddins_pipeline.urls import (
     database_url_problem,
     is_loopback,
@@ -25,27 +32,57 @@ from oddins_pipeline.urls import (
 
 PROVIDER_URL = "https://v3.football.api-sports.io"
 DEVELOPMENT_PASSWORD = "oddins_dev"  # noqa: S105 - published in docker-compose.yml, refused outside local
+PREFIX = "ODDINS_"
+
+RENAMED = {
+    "ODDINS_STALE_AFTER": "ODDINS_STALE_AFTER_HOURS",
+    "ODDINS_LOCK_WAIT": "ODDINS_LOCK_TIMEOUT",
+    "ODDINS_HTTP_LONGEST_WAIT": "ODDINS_HTTP_MAX_RETRY_AFTER",
+}
+"""Names of 0.1 and what they are called now."""
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
+Percent = Annotated[float, Field(ge=0, le=100)]
+Days = Annotated[int, Field(ge=1, le=36_500)]
 
 
-class Settings(BaseSettings):
-    """What the environment says. Secrets are SecretStr and never shown.
+@dataclass(frozen=True)
+class PoolLimits:
+    """The pool of read-only connections."""
 
-    Raises pydantic's ValidationError; use `load_settings` for one plain sentence.
-    """
+    size: Annotated[int, Field(ge=1, le=50, description="connections kept for reads")] = 2
+    overflow: Annotated[int, Field(ge=0, le=50, description="further ones on demand")] = 3
+    timeout: Annotated[Seconds, Field(description="seconds to wait for one")] = 10
+
+
+class AutomationSettings(BaseSettings):
+    """What decides the code location's schedules and sensors, read when definitions load."""
 
     model_config = SettingsConfigDict(
         env_file=".env",
         env_file_encoding="utf-8",
         env_ignore_empty=True,
+        env_prefix=PREFIX,
+        env_nested_delimiter="_",
+        env_nested_max_split=1,
         extra="ignore",
         frozen=True,
         hide_input_in_errors=True,
         populate_by_name=True,
-        # By name the source would read variables, too: `home` from HOME, `attempts` from ATTEMPTS.
-        env_prefix="ODDINS_BY_NAME_",
     )
+
+    automation: Literal["on", "off"] = Field(
+        "off", description="whether schedules and sensors start running by themselves"
+    )
+    sync_cron: str = Field("17 5 * * *", description="when the daily sync runs")
+    sync_timezone: str = Field("UTC", description="the time zone of the schedules")
+
+
+class Settings(AutomationSettings):
+    """What the environment says. Secrets are SecretStr, never shown, and registered for redaction.
+
+    Raises pydantic's ValidationError; use `load_settings` for one plain sentence.
+    """
 
     app_env: Literal["local", "staging", "production"] = Field(
         "local", validation_alias="APP_ENV", description="where this runs"
@@ -60,145 +97,46 @@ class Settings(BaseSettings):
         PROVIDER_URL, validation_alias="API_FOOTBALL_BASE_URL", description="the provider's address"
     )
     sample_url: str | None = Field(
-        None,
-        validation_alias="ODDINS_SAMPLE_URL",
-        description="a sample provider to use in place of a sync's own",
+        None, description="a running sample provider to use in place of a sync's own"
     )
     webhook_url: SecretStr | None = Field(
-        None,
-        validation_alias="ODDINS_WEBHOOK_URL",
-        description="where one JSON message goes when a person should look",
+        None, description="where one JSON message goes when an operator should look"
     )
-    home: Path | None = Field(
-        None, validation_alias="ODDINS_HOME", description="directory of the local state"
-    )
+    home: Path | None = Field(None, description="directory of the local state")
     stale_after_hours: float = Field(
-        26,
-        validation_alias="ODDINS_STALE_AFTER_HOURS",
-        gt=0,
-        le=8_760,
-        description="hours after which the catalog counts as stale",
+        26, gt=0, le=8_760, description="hours after which the catalog is stale"
     )
-    connect_timeout: Seconds = Field(
-        10, validation_alias="ODDINS_HTTP_CONNECT_TIMEOUT", description="seconds to connect"
-    )
-    read_timeout: Seconds = Field(
-        10, validation_alias="ODDINS_HTTP_READ_TIMEOUT", description="seconds between bytes"
-    )
-    attempt_timeout: Seconds = Field(
-        120, validation_alias="ODDINS_HTTP_ATTEMPT_TIMEOUT", description="seconds for one attempt"
-    )
-    total_timeout: Seconds = Field(
-        900, validation_alias="ODDINS_HTTP_TOTAL_TIMEOUT", description="seconds for all attempts"
-    )
-    attempts: int = Field(
-        5, validation_alias="ODDINS_HTTP_ATTEMPTS", ge=1, le=20, description="attempts at most"
-    )
-    max_body_mb: float = Field(
-        64,
-        validation_alias="ODDINS_HTTP_MAX_BODY_MB",
-        gt=0,
-        le=2_048,
-        description="largest answer after decompression, in MB",
-    )
-    max_retry_after: Seconds = Field(
-        120,
-        validation_alias="ODDINS_HTTP_MAX_RETRY_AFTER",
-        description="longest Retry-After in seconds that a sync waits for",
-    )
+    http: RequestLimits = RequestLimits()
     requests_per_minute: int = Field(
-        8,
-        validation_alias="ODDINS_REQUESTS_PER_MINUTE",
-        ge=1,
-        le=900,
-        description="requests a minute unless the provider's headers allow more",
+        8, ge=1, le=900, description="requests a minute unless the provider's headers allow more"
     )
-    pool_size: int = Field(
-        2,
-        validation_alias="ODDINS_POOL_SIZE",
-        ge=1,
-        le=50,
-        description="connections kept for reads",
-    )
-    pool_overflow: int = Field(
-        3, validation_alias="ODDINS_POOL_OVERFLOW", ge=0, le=50, description="further ones at need"
-    )
-    pool_timeout: Seconds = Field(
-        10, validation_alias="ODDINS_POOL_TIMEOUT", description="seconds to wait for one"
-    )
+    pool: PoolLimits = PoolLimits()
     database_connect_timeout: int = Field(
-        10,
-        validation_alias="ODDINS_DATABASE_CONNECT_TIMEOUT",
-        ge=2,
-        le=300,
-        description="seconds to connect to PostgreSQL",
+        10, ge=2, le=300, description="seconds to connect to PostgreSQL"
     )
-    statement_timeout: Seconds = Field(
-        300,
-        validation_alias="ODDINS_STATEMENT_TIMEOUT",
-        description="seconds for one statement of the sync",
-    )
+    statement_timeout: Seconds = Field(300, description="seconds for one statement of the sync")
     lock_timeout: float = Field(
-        60,
-        validation_alias="ODDINS_LOCK_TIMEOUT",
-        ge=0,
-        le=86_400,
-        description="seconds that a run of Dagster waits for the lock",
+        60, ge=0, le=86_400, description="seconds that a Dagster run waits for the lock"
     )
     backfill_pause: Seconds = Field(
-        300,
-        validation_alias="ODDINS_BACKFILL_PAUSE",
-        description="seconds before a failed backfill is tried again, doubled each time",
+        300, description="seconds before a failed backfill is retried, doubled each time"
     )
     subscription_warning_days: float = Field(
-        14,
-        validation_alias="ODDINS_SUBSCRIPTION_WARNING_DAYS",
-        ge=0,
-        le=365,
-        description="days before the subscription's end from which it is warned of",
+        14, ge=0, le=365, description="days before the subscription's end from which to warn"
     )
-    min_league_share: float = Field(
-        99.5,
-        validation_alias="ODDINS_MIN_LEAGUE_SHARE",
-        ge=0,
-        le=100,
-        description="percent of the listed leagues that a full answer must hold",
+    min_league_share: Percent = Field(
+        99.5, description="percent of the listed leagues that a full response must hold"
     )
-    min_season_share: float = Field(
-        99,
-        validation_alias="ODDINS_MIN_SEASON_SHARE",
-        ge=0,
-        le=100,
-        description="percent of the listed seasons that a full answer must hold",
+    min_season_share: Percent = Field(
+        99, description="percent of the listed seasons that a full response must hold"
     )
-    max_quarantine_share: float = Field(
-        1,
-        validation_alias="ODDINS_MAX_QUARANTINE_SHARE",
-        ge=0,
-        le=100,
-        description="percent of leagues plus seasons that may be quarantined",
+    max_quarantine_share: Percent = Field(
+        1, description="percent of leagues plus seasons that may be quarantined"
     )
-    keep_bodies_days: int = Field(
-        90,
-        validation_alias="ODDINS_KEEP_BODIES_DAYS",
-        ge=1,
-        le=36_500,
-        description="days that archived bodies are kept",
-    )
-    keep_requests_days: int = Field(
-        90,
-        validation_alias="ODDINS_KEEP_REQUESTS_DAYS",
-        ge=1,
-        le=36_500,
-        description="days that rows of provider_requests are kept",
-    )
-
-    keep_runs_days: int = Field(
-        90,
-        validation_alias="ODDINS_KEEP_RUNS_DAYS",
-        ge=1,
-        le=36_500,
-        description="days that Dagster's runs and their events are kept",
+    keep_bodies_days: Days = Field(90, description="days that archived bodies are kept")
+    keep_requests_days: Days = Field(90, description="days that rows of provider_requests are kept")
+    keep_runs_days: Days = Field(
+        90, description="days that Dagster's runs and their events are kept"
     )
 
     @field_validator("api_key")
@@ -247,6 +185,16 @@ class Settings(BaseSettings):
             raise ValueError("is not an address such as https://host/path")
         return SecretStr(url) if url else None
 
+    @field_validator("automation", mode="before")
+    @classmethod
+    def _lower_case(cls, value: Any) -> Any:
+        return value.strip().lower() if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _register(self) -> Settings:
+        register_secrets(self.secrets)
+        return self
+
     @model_validator(mode="after")
     def _safe_outside_local(self) -> Settings:
         if self.app_env == "local":
@@ -271,9 +219,14 @@ class Settings(BaseSettings):
             )
         return self
 
+    @property
+    def guard(self) -> GuardLimits:
+        """The guard's thresholds."""
+        return GuardLimits(self.min_league_share, self.min_season_share, self.max_quarantine_share)
+
     @cached_property
     def state_directory(self) -> Path:
-        """Folder of the local state: ODDINS_HOME, else beside pyproject.toml, else the user's."""
+        """ODDINS_HOME, else beside pyproject.toml, else the user's data directory."""
         if self.home is not None:
             return self.home.expanduser().absolute()
         checkout = Path(__file__).resolve().parents[2]
@@ -285,8 +238,8 @@ class Settings(BaseSettings):
     def fingerprint(self) -> str:
         """SHA-256 (hex) over what is set and no secret: equal when two runs had it alike."""
         secret = {k for k, f in type(self).model_fields.items() if "SecretStr" in str(f.annotation)}
-        told = {k: str(v) for k, v in self if k not in secret}
-        return hashlib.sha256(json.dumps(told, sort_keys=True).encode()).hexdigest()
+        shown = {k: str(v) for k, v in self if k not in secret}
+        return hashlib.sha256(json.dumps(shown, sort_keys=True).encode()).hexdigest()
 
     @property
     def secrets(self) -> tuple[str, ...]:
@@ -306,21 +259,64 @@ class Settings(BaseSettings):
 
 def load_settings() -> Settings:
     """Reads the environment and `.env`. Raises UsageError naming every fault at once."""
+    faults = [
+        f"{old} is now called {new}; rename it" for old, new in RENAMED.items() if _is_set(old)
+    ]
     try:
-        return Settings()
+        settings = Settings()
     except ValidationError as error:
-        faults = [_sentence(dict(item)) for item in error.errors(include_input=False)]
+        faults += [_sentence(dict(item)) for item in error.errors(include_input=False)]
     except UnicodeDecodeError:
         faults = [".env of the current directory is not UTF-8; save it as UTF-8"]
-    raise UsageError("\n".join(faults))
+    if faults:
+        raise UsageError("\n".join(faults))
+    return settings
 
 
-def _sentence(item: dict[str, object]) -> str:
-    where = ".".join(str(part) for part in item["loc"])  # type: ignore[attr-defined]
-    name = where.split(".")[0]
+def _is_set(name: str) -> bool:
+    from dotenv import dotenv_values
+
+    try:
+        return bool(os.environ.get(name) or dotenv_values(".env").get(name))
+    except UnicodeDecodeError:
+        return False  # reported with the settings
+
+
+class Variable(NamedTuple):
+    """One environment variable, for documentation."""
+
+    name: str
+    default: Any
+    description: str
+
+
+def variables() -> Iterator[Variable]:
+    """Every variable that the settings read."""
+    for name, field in Settings.model_fields.items():
+        if name in {"http", "pool"}:
+            kind: Any = field.annotation
+            for part in fields(kind):
+                described = kind.__pydantic_fields__[part.name]
+                variable = f"{PREFIX}{name}_{part.name}".upper()
+                yield Variable(variable, part.default, str(described.description))
+        else:
+            alias = str(field.validation_alias or f"{PREFIX}{name}".upper())
+            yield Variable(alias, field.default, str(field.description))
+
+
+def _sentence(item: dict[str, Any]) -> str:
+    name = _variable(item["loc"])
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "literal_error" and name == "APP_ENV":
         message = "is not one of local, staging, production; set one of them or leave it out"
     elif item["type"] != "value_error":
         message = f"is not usable: {message}"
     return f"{name} {message}".strip()
+
+
+def _variable(loc: tuple[Any, ...]) -> str:
+    """The variable that an error is about; nothing when it is about several."""
+    if not loc:
+        return ""
+    first = str(loc[0])
+    return first if first.isupper() else PREFIX + "_".join(str(part) for part in loc).upper()

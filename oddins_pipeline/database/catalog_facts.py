@@ -1,4 +1,4 @@
-"""What the asset checks look at: one set-based query over the published catalog."""
+"""What the asset checks read: one set-based query over the published catalog."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ from datetime import datetime, timedelta
 
 from psycopg.rows import class_row
 
+from oddins_pipeline.catalog.entities import Entity
 from oddins_pipeline.database.connection import Connection, database_errors
-from oddins_pipeline.database.publish import FULL
 
 
 @dataclass(frozen=True)
@@ -16,7 +16,7 @@ class CatalogFacts:
     """Counts are of rows; lists name at most `MAX_NAMED` of them as `39 Premier League (England)`.
 
     `gained` and `lost` are listed rows by table, in the latest publication; `anomalies` is
-    kind → count in the newest published answer.
+    kind → count in the newest published response.
     """
 
     seasons_without_coverage: int
@@ -34,12 +34,12 @@ class CatalogFacts:
 
 MAX_NAMED = 20
 FIRST_YEAR = 1990
-"""The provider's first season is of 2008; a year before this one is a slip."""
+"""The provider's first season is of 2008; an earlier year is an error."""
 
 _FACTS = f"""
 WITH newest AS (
     SELECT id, published_at FROM provider_payloads
-    WHERE published_at IS NOT NULL ORDER BY id DESC LIMIT 1),
+    WHERE published_at IS NOT NULL AND entity = %(entity)s ORDER BY id DESC LIMIT 1),
 moved AS (
     SELECT entity, count(*) FILTER (WHERE change IN ('added', 'relisted')) AS gained,
            count(*) FILTER (WHERE change = 'delisted') AS lost
@@ -76,15 +76,17 @@ SELECT
     (SELECT coalesce(json_object_agg(kind, n), '{{}}') FROM (
         SELECT kind, count(*) AS n FROM payload_anomalies
         WHERE payload_id = (SELECT id FROM newest) GROUP BY kind) AS k) AS anomalies,
-    (SELECT max(last_synced_at) FROM provider_sync_state WHERE entity = %(full)s)
+    (SELECT max(last_synced_at) FROM provider_sync_state WHERE entity = %(entity)s)
         AS last_synced_at,
     %(stale_after)s::interval AS stale_after
 """  # noqa: S608 - constants of this module
 
 
-def load_facts(connection: Connection, *, stale_after: timedelta) -> CatalogFacts:
+def load_facts(connection: Connection, entity: Entity, *, stale_after: timedelta) -> CatalogFacts:
     """Looks at the whole catalog. Raises DatabaseError."""
     with database_errors(), connection.cursor(row_factory=class_row(CatalogFacts)) as cursor:
-        found = cursor.execute(_FACTS, {"full": FULL, "stale_after": stale_after}).fetchone()
+        found = cursor.execute(
+            _FACTS, {"entity": entity.name, "stale_after": stale_after}
+        ).fetchone()
     assert found is not None
     return found

@@ -1,4 +1,4 @@
-"""The change feed, newest first, with the names that a person reads it by."""
+"""The change feed, newest first, with the names of leagues and countries."""
 
 from __future__ import annotations
 
@@ -12,13 +12,13 @@ from psycopg.rows import dict_row
 from oddins_pipeline.database.connection import Connection, database_errors
 
 VIEWS = ("coverage_switches", "season_rollovers", "league_renames", "season_activity")
-"""The feed's common questions, and what is played today: see migration 0005."""
+"""The feed's common questions, and what is in progress today: see migration 0005."""
 
 
 @dataclass(frozen=True)
 class ChangeFilter:
     """Which changes: `league` is a provider league id, and means its seasons' and their
-    coverage's changes too; `payload_id` means that answer's latest publication; `limit` keeps
+    coverage's changes too; `payload_id` means that response's latest publication; `limit` keeps
     the newest.
     """
 
@@ -37,7 +37,7 @@ class ChangeFilter:
         if self.entity is not None:
             parts.append(sql.SQL("entity = %(entity)s"))
         if self.payload_id is not None:
-            # The stamp of a publication is the stamp of its changes.
+            # A publication and its changes have the same time.
             parts.append(
                 sql.SQL(
                     "changed_at = (SELECT published_at FROM provider_payloads"
@@ -90,10 +90,10 @@ def changes(connection: Connection, wanted: ChangeFilter) -> list[dict[str, Any]
 def describe_change(change: dict[str, Any]) -> str:
     """What happened to the row, in a few words: `odds off -> on`.
 
-    Provider's text is quoted as it is: whoever shows it makes it harmless there.
+    The provider's text is quoted verbatim: the caller escapes it for its output.
     """
     if change["change"] == "loaded":
-        return "the feed begins: all rows of this table are known"
+        return "initial load; changes are recorded from here on"
     if change["change"] == "changed":
         return ", ".join(_difference(column, change) for column in sorted(change["after"]))
     row = change["after"] or change["before"] or {}
@@ -121,7 +121,7 @@ def _shown(value: Any) -> str:
 
 
 def _summary(entity: str, row: dict[str, Any]) -> str:
-    """The words that tell a new or lost row from others, after a colon; or nothing."""
+    """What identifies a new or delisted row, after a colon; or nothing."""
     if entity == "countries":
         words = [f"code {row['code']}"] if row.get("code") else []
     elif entity == "leagues":

@@ -8,17 +8,18 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 import psycopg
+from psycopg.rows import TupleRow
 
-from oddins_pipeline.config.settings import Settings
+from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.errors import DatabaseError, OddinsError, SchemaError
 from oddins_pipeline.logs import sanitize
 
-Connection = psycopg.Connection[tuple[object, ...]]
+Connection = psycopg.Connection[TupleRow]
 
-# A machine that vanishes must not keep its lock for hours: the server notices within a minute.
-# An interrupted client must not keep it until its statement ends: the server looks each second.
+# A host that is lost must not keep its lock for hours: the server detects it within a minute.
+# An interrupted client must not keep it until its statement ends: the server checks each second.
 # Compiling a merge costs five times what running it does. The memory is the most that a join or
-# the staging tables may take before they go to disk; today's answer needs a tenth of it.
+# the staging tables may take before they go to disk; today's response needs a tenth of it.
 _SESSION = """
 SELECT set_config('tcp_keepalives_idle', '20', false),
        set_config('tcp_keepalives_interval', '10', false),
@@ -36,16 +37,17 @@ SELECT set_config('tcp_keepalives_idle', '20', false),
 """
 
 
-def connect(url: str, settings: Settings, *, purpose: str) -> Connection:
+def connect(workspace: Workspace, *, purpose: str) -> Connection:
     """Opens one connection in autocommit mode, named `oddins <purpose> …` on the server.
 
     Raises DatabaseError when the server cannot be reached, SchemaError when the database's
     encoding is not UTF8 (psycopg would return bytes).
     """
+    settings = workspace.settings
     name = f"oddins {purpose} {socket.gethostname()[:20]}:{os.getpid()}"
     with database_errors():
         connection = psycopg.connect(
-            url,
+            workspace.url,
             autocommit=True,
             connect_timeout=settings.database_connect_timeout,
             application_name=name[:63],
@@ -60,7 +62,7 @@ def connect(url: str, settings: Settings, *, purpose: str) -> Connection:
             encoding = row[-1] if row else None
             if encoding not in {"UTF8", b"UTF8"}:
                 raise SchemaError(
-                    "the database's encoding is not UTF8; create it anew WITH ENCODING 'UTF8'"
+                    "the database's encoding is not UTF8; recreate it WITH ENCODING 'UTF8'"
                 )
         except BaseException:
             connection.close()
@@ -70,7 +72,7 @@ def connect(url: str, settings: Settings, *, purpose: str) -> Connection:
 
 @contextmanager
 def database_errors() -> Iterator[None]:
-    """Maps psycopg's errors to DatabaseError: one redacted line with a remedy."""
+    """Maps psycopg's errors to DatabaseError: one redacted line with a hint."""
     try:
         yield
     except OddinsError:

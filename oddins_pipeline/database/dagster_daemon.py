@@ -1,11 +1,11 @@
-"""Whether Dagster's daemon is there to pick work up, read from its tables without Dagster."""
+"""Whether Dagster's daemon is running, read from its tables without Dagster."""
 
 from __future__ import annotations
 
 from oddins_pipeline.database.connection import Connection
 
 HEARTBEAT_LATE_S, HEARTBEAT_DEAD_S = 60, 300
-"""Seconds since its last sign of life: it gives one each half minute, later during a long tick."""
+"""Seconds since the last heartbeat: one each half minute, later during a long tick."""
 
 BACKFILL_SENSOR = "backfill_requests_sensor"
 
@@ -27,7 +27,7 @@ def daemon_state(connection: Connection) -> str:
         return "not running; schedules and sensors need it: `oddins dev`, or `dagster-daemon run`"
     if not switched_on:
         return (
-            f"running, but {BACKFILL_SENSOR} is off: switch it on in the page, or set"
+            f"running, but {BACKFILL_SENSOR} is off: switch it on in the Dagster UI, or set"
             " ODDINS_AUTOMATION=on"
         )
-    return "running" if age < HEARTBEAT_LATE_S else f"running, last heard of {age} s ago"
+    return "running" if age < HEARTBEAT_LATE_S else f"running, last heartbeat {age} s ago"

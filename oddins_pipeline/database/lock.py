@@ -12,9 +12,11 @@ from psycopg.pq import TransactionStatus
 
 from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.errors import DatabaseError, LockHeldError
-from oddins_pipeline.logs import JOB
 
 logger = logging.getLogger(__name__)
+
+NAME = "sync:leagues_seasons"
+"""One lock for all entities; 0.1 has hashed this name, so it stays."""
 
 _HOLDER = """
 SELECT a.pid, a.application_name, to_char(a.backend_start, 'YYYY-MM-DD"T"HH24:MI:SS"Z"')
@@ -31,20 +33,20 @@ SELECT EXISTS (
 """
 
 
-def lock_id(job: str = JOB) -> int:
-    """The 64-bit key of a job's lock: the first eight bytes of the SHA-256 of its name."""
-    return int.from_bytes(hashlib.sha256(job.encode()).digest()[:8], "big", signed=True)
+def lock_id() -> int:
+    """The lock's 64-bit key: the first eight bytes of the SHA-256 of its name."""
+    return int.from_bytes(hashlib.sha256(NAME.encode()).digest()[:8], "big", signed=True)
 
 
 def acquire(connection: Connection, *, wait: float = 0, pause: float = 0.5) -> int:
     """Takes the lock, trying for `wait` seconds; returns its id.
 
     Raises LockHeldError naming the holder. Tries in a loop, because a blocking call in a
-    resource's set-up could not be interrupted.
+    resource's set-up cannot be interrupted.
     """
     key = lock_id()
     deadline = time.monotonic() + wait
-    told = False
+    reported = False
     while True:
         row = connection.execute("SELECT pg_try_advisory_lock(%s)", (key,)).fetchone()
         if row and row[0]:
@@ -52,15 +54,15 @@ def acquire(connection: Connection, *, wait: float = 0, pause: float = 0.5) -> i
             return key
         if time.monotonic() >= deadline:
             raise LockHeldError(_held(connection, key, wait))
-        if not told:
+        if not reported:
             logger.info("waiting for the advisory lock", extra={"lock_id": key})
-            told = True
+            reported = True
         time.sleep(min(pause, max(0.01, deadline - time.monotonic())))
 
 
 def release(connection: Connection) -> None:
-    """Gives the lock back. A connection that was interrupted in a statement can only be closed,
-    which does so too, as soon as the server notices.
+    """Releases the lock. A connection that was interrupted in a statement can only be closed, which
+    releases it too, as soon as the server notices.
     """
     if connection.info.transaction_status is not TransactionStatus.IDLE:
         connection.close()
@@ -91,6 +93,6 @@ def _held(connection: Connection, key: int, wait: float) -> str:
         return f"another sync held the lock {key} a moment ago{waited}; nothing was done, try again"
     pid, name, since = found
     return (
-        f"another sync is at work: {name or 'a session of another role'}, pid {pid},"
+        f"another sync holds the lock: {name or 'a session of another role'}, pid {pid},"
         f" since {since}{waited}; nothing was done"
     )

@@ -1,8 +1,8 @@
 """One set-based statement per table: insert what is missing, update what differs, and write the
-change feed, counting each; a second one delists what is gone, when anything is.
+change feed, counting each; a second one delists what a full response no longer lists.
 
-Rows that are the same are left out by a join before anything is touched: no row version, no
-lock and no identity value is spent on them (ON CONFLICT would burn one each).
+A join leaves equal rows out before anything is written: they cost no row version, no lock and no
+identity value (ON CONFLICT would use up one each).
 """
 
 # ruff: noqa: S608 - identifiers come from the definitions below, values are bound or staged
@@ -25,14 +25,19 @@ class Counts:
     delisted: int = 0
 
 
+TableCounts = dict[str, Counts]
+"""Table → counts."""
+
+
 @dataclass(frozen=True)
 class Merge:
     """How staged rows `s` become rows `t` of `table`.
 
     `source` selects the staged rows with the table's own columns (and those of `match`),
-    `match` joins the two, `insert_only` are columns given at the insert and never changed,
-    `natural_key` names a row for people, over the jsonb `r` of its columns, and `missing` tells
-    which listed rows a full answer no longer has (None: this table has no `delisted_at`).
+    `match` joins the two, `insert_only` columns are set at the insert and never changed,
+    `natural_key` identifies a row for people, over the jsonb `r` of its columns, and `missing` is
+    the condition for listed rows that a full response no longer holds (None: the table has no
+    `delisted_at`).
     """
 
     table: str
@@ -72,7 +77,7 @@ def delist(connection: Connection, step: Merge, *, feed_payload: int | None) -> 
     return _numbers(connection, statement, feed_payload)[0]
 
 
-def listed(connection: Connection, step: Merge) -> int:
+def count_listed(connection: Connection, step: Merge) -> int:
     """Rows of the table that are not delisted."""
     statement = f"SELECT count(*) FROM {step.table} WHERE delisted_at IS NULL"
     return _numbers(connection, statement, None)[0]
@@ -82,7 +87,7 @@ def _numbers(connection: Connection, statement: str, payload: int | None) -> lis
     bound = {"payload": payload} if payload is not None else None
     row = connection.execute(statement, bound).fetchone()
     assert row is not None
-    return [int(str(value)) for value in row]
+    return list(row)
 
 
 def _statement(step: Merge, *, feed: bool) -> str:

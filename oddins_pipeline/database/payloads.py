@@ -1,231 +1,282 @@
-"""The archive of answers: bytes as received, and what became of them."""
+"""Raw provider responses and their publication status."""
 
 from __future__ import annotations
 
 import json
 import zlib
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from typing import Any
 
-from oddins_pipeline.catalog.normalise import NORMALISER
+from oddins_pipeline.catalog.entities import Entity, SyncKey
+from oddins_pipeline.catalog.requests import Params
+from oddins_pipeline.catalog.response import Entry, RawResponse, entries_of, parse_body
 from oddins_pipeline.database.connection import Connection
-from oddins_pipeline.database.publish import FULL, Payload
 from oddins_pipeline.errors import NothingToPublishError, SourceMismatchError
-
-Params = dict[str, str]
-"""LeagueFilter parameters of the request; empty for a full answer."""
 
 
 @dataclass(frozen=True)
-class RawResponse:
-    """An answer as it came: `body` is the content, decompressed, byte for byte."""
+class Payload:
+    """An archived response and its parsed `entries`, which validation consumes.
 
-    body: bytes
-    params: Params
-    fetched_at: datetime
+    `unchanged` when the tables show its content already.
+    """
+
+    id: int
+    entity: Entity
+    source_id: int
     sha256: str
     results: int
+    params: Params
+    bytes: int
+    entries: list[Entry] = field(default_factory=list, compare=False, repr=False)
+    unchanged: bool = False
+
+    @property
+    def key(self) -> SyncKey:
+        """Which sync state it belongs to: a request without parameters asks for the whole list."""
+        return SyncKey(self.entity, full=not self.params)
+
+    @property
+    def full(self) -> bool:
+        """Whether it is the whole list."""
+        return self.key.full
+
+    @property
+    def season(self) -> int | None:
+        """The year, when it is all of one season and nothing else."""
+        return int(self.params["season"]) if self.params.keys() == {"season"} else None
+
+
+# Another source that has published into this database.
+_OTHER_SOURCE = """
+SELECT s.name FROM provider_payloads p JOIN provider_sources s ON s.id = p.source_id
+WHERE p.published_at IS NOT NULL AND s.name <> %s LIMIT 1
+"""
+
+# The source's id; its address is updated when it has changed.
+_ENSURE_SOURCE = """
+WITH known AS (SELECT id, base_url FROM provider_sources WHERE name = %(name)s),
+made AS (
+    INSERT INTO provider_sources (name, base_url) SELECT %(name)s, %(base_url)s
+    WHERE NOT EXISTS (SELECT FROM known) RETURNING id),
+moved AS (
+    UPDATE provider_sources SET base_url = %(base_url)s
+    WHERE name = %(name)s AND base_url <> %(base_url)s)
+SELECT id FROM known UNION ALL SELECT id FROM made
+"""
+
+# Archive one response.
+_INSERT = """
+INSERT INTO provider_payloads
+    (source_id, entity, params, fetched_at, last_seen_at, body, bytes, sha256, results, run_id)
+VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id
+"""
+
+# The payload that the tables show: the entity's last published one, with its normaliser.
+_CURRENT = """
+SELECT p.id, p.sha256, p.params, s.cursor ->> 'normaliser'
+FROM provider_payloads p
+LEFT JOIN provider_sync_state s
+    ON s.source_id = p.source_id AND (s.cursor ->> 'payload_id')::bigint = p.id
+    AND s.entity = ANY(%s)
+WHERE p.source_id = %s AND p.entity = %s AND p.published_at IS NOT NULL
+ORDER BY p.id DESC LIMIT 1
+"""
+
+# Update last_seen_at and last_synced_at for an unchanged response.
+_TOUCH = """
+WITH seen AS (UPDATE provider_payloads SET last_seen_at = %s WHERE id = %s)
+UPDATE provider_sync_state SET last_synced_at = now() WHERE source_id = %s AND entity = %s
+"""
+
+# An archived response with its body, by a condition that follows.
+_LOAD = """
+SELECT id, source_id, sha256, results, params, body FROM provider_payloads
+WHERE entity = %s AND body IS NOT NULL AND """
+
+# The newest publication after a payload.
+_NEWER = """
+SELECT max(id) FROM provider_payloads
+WHERE entity = %s AND published_at IS NOT NULL AND id > %s
+"""
+
+# Whether a response that this run archived is published.
+_HAS_PUBLISHED = """
+SELECT EXISTS (SELECT FROM provider_payloads
+    WHERE run_id = %s AND entity = %s AND (params = '{}') = %s AND published_at IS NOT NULL)
+"""
+
+# Empty old bodies, never that of an entity's newest published full response.
+_EMPTY_BODIES = """
+UPDATE provider_payloads SET body = NULL WHERE body IS NOT NULL
+    AND last_seen_at < now() - make_interval(days => %s)
+    AND id NOT IN (SELECT max(id) FROM provider_payloads
+        WHERE published_at IS NOT NULL AND params = '{}' GROUP BY entity)
+"""
+
+# Delete old request rows.
+_DELETE_REQUESTS = """
+DELETE FROM provider_requests WHERE requested_at < now() - make_interval(days => %s)
+"""
 
 
 def ensure_source(connection: Connection, name: str, base_url: str) -> int:
     """The source's id. Raises SourceMismatchError when another source has filled the catalog.
 
-    The address is information: a changed one is noted, never a reason to refuse.
+    The address is information: a changed one is stored, never a reason to refuse.
     """
-    other = connection.execute(
-        "SELECT s.name FROM provider_payloads p JOIN provider_sources s ON s.id = p.source_id"
-        " WHERE p.published_at IS NOT NULL AND s.name <> %s LIMIT 1",
-        (name,),
-    ).fetchone()
+    other = connection.execute(_OTHER_SOURCE, (name,)).fetchone()
     if other:
         raise SourceMismatchError(
-            f"this database was filled by {other[0]} and the answer comes from {name};"
+            f"this database was filled by {other[0]} and the response comes from {name};"
             " use another database for it"
         )
-    found = connection.execute(
-        "SELECT id, base_url FROM provider_sources WHERE name = %s", (name,)
-    ).fetchone()
-    if found is None:
-        found = connection.execute(
-            "INSERT INTO provider_sources (name, base_url) VALUES (%s, %s) RETURNING id, base_url",
-            (name, base_url),
-        ).fetchone()
-    assert found is not None
-    if found[1] != base_url:
-        connection.execute(
-            "UPDATE provider_sources SET base_url = %s WHERE id = %s", (base_url, found[0])
-        )
-    return int(str(found[0]))
+    row = connection.execute(_ENSURE_SOURCE, {"name": name, "base_url": base_url}).fetchone()
+    assert row is not None
+    return int(row[0])
 
 
 def insert(
     connection: Connection,
-    answer: RawResponse,
+    entity: Entity,
+    response: RawResponse,
     *,
     source_id: int,
     run_id: str | None,
-    entity: str = FULL,
 ) -> Payload:
-    """Stores the answer, committed with the caller's transaction or at once."""
+    """Archives the response, committed with the caller's transaction or at once."""
     row = connection.execute(
-        "INSERT INTO provider_payloads (source_id, entity, params, fetched_at, last_seen_at,"
-        " body, bytes, sha256, results, run_id)"
-        " VALUES (%s, %s, %s, %s, %s, %s, %s, %s, %s, %s) RETURNING id",
+        _INSERT,
         (
             source_id,
-            entity,
-            json.dumps(answer.params),
-            answer.fetched_at,
-            answer.fetched_at,
-            zlib.compress(answer.body, 1),
-            len(answer.body),
-            answer.sha256,
-            answer.results,
+            entity.name,
+            json.dumps(response.params),
+            response.fetched_at,
+            response.fetched_at,
+            zlib.compress(response.body, 1),
+            len(response.body),
+            response.sha256,
+            response.results,
             run_id,
         ),
     ).fetchone()
     assert row is not None
-    return Payload(int(str(row[0])), source_id, answer.sha256, answer.results, answer.params)
+    return _payload(int(row[0]), entity, source_id, response)
 
 
-def current_payload(connection: Connection, answer: RawResponse, source_id: int) -> Payload | None:
-    """The payload that the tables show, if `answer` says the same: see DESIGN, "When an answer
-    is not published again".
+def current_payload(
+    connection: Connection, entity: Entity, response: RawResponse, source_id: int
+) -> Payload | None:
+    """The payload that the tables show, when `response` has the same content: the last one
+    published of the entity, with the same parameters and by the same normaliser.
     """
-    row = connection.execute(
-        "SELECT p.id, p.sha256, p.params, p.results, s.cursor ->> 'normaliser'"
-        " FROM provider_payloads p"
-        " LEFT JOIN provider_sync_state s ON s.source_id = p.source_id"
-        "   AND (s.cursor ->> 'payload_id')::bigint = p.id"
-        " WHERE p.source_id = %s AND p.entity = %s AND p.published_at IS NOT NULL"
-        " ORDER BY p.id DESC LIMIT 1",
-        (source_id, FULL),
-    ).fetchone()
-    if row is None:
+    states = [SyncKey(entity, full=full).state for full in (True, False)]
+    row = connection.execute(_CURRENT, (states, source_id, entity.name)).fetchone()
+    if row is None or row[1:] != (response.sha256, response.params, str(entity.normaliser)):
         return None
-    number, sha256, params, results, normaliser = row
-    same = sha256 == answer.sha256 and params == answer.params and normaliser == str(NORMALISER)
-    if not same:
-        return None
-    return Payload(int(str(number)), source_id, answer.sha256, int(str(results)), answer.params)
+    return replace(_payload(int(row[0]), entity, source_id, response), unchanged=True)
 
 
-def touch(connection: Connection, payload: Payload, seen_at: datetime) -> None:
-    """The two stamps of an answer that is not published again."""
-    connection.execute(
-        "WITH seen AS (UPDATE provider_payloads SET last_seen_at = %s WHERE id = %s)"
-        " UPDATE provider_sync_state SET last_synced_at = now()"
-        " WHERE source_id = %s AND entity = %s",
-        (seen_at, payload.id, payload.source_id, payload.entity),
+def _payload(number: int, entity: Entity, source_id: int, response: RawResponse) -> Payload:
+    return Payload(
+        number,
+        entity,
+        source_id,
+        response.sha256,
+        response.results,
+        response.params,
+        len(response.body),
+        response.entries,
     )
 
 
+def touch(connection: Connection, payload: Payload, seen_at: datetime) -> None:
+    """Updates last_seen_at and last_synced_at for an unchanged response."""
+    connection.execute(_TOUCH, (seen_at, payload.id, payload.source_id, payload.key.state))
+
+
 def record_refusal(connection: Connection, payload: Payload, reason: str) -> None:
-    """Keeps a refused answer with its reason."""
+    """Keeps a rejected response with its reason."""
     connection.execute(
         "UPDATE provider_payloads SET refusal = %s WHERE id = %s", (reason, payload.id)
     )
 
 
-_LOAD = (
-    "SELECT id, source_id, sha256, results, params, body FROM provider_payloads"
-    " WHERE entity = %s AND body IS NOT NULL AND "
-)
-
-
-def newest_published(connection: Connection) -> tuple[Payload, bytes]:
-    """What a run without `raw_leagues` publishes. Raises NothingToPublishError."""
-    row = connection.execute(
-        _LOAD + "published_at IS NOT NULL ORDER BY id DESC LIMIT 1", (FULL,)
-    ).fetchone()
-    if row is None:
+def newest_published(connection: Connection, entity: Entity) -> Payload:
+    """What a run that fetches nothing publishes. Raises NothingToPublishError."""
+    found = _load(connection, entity, "published_at IS NOT NULL")
+    if found is None:
         raise NothingToPublishError(
-            "no published answer is archived yet: materialize raw_leagues first"
+            f"no published response is archived yet: materialize raw_{entity.label} first"
         )
-    return _loaded(row)
+    return found
 
 
-def payload_of_run(connection: Connection, run_id: str) -> tuple[Payload, bytes] | None:
-    """The answer that a run archived: what its retry from failure publishes.
+def payload_of_run(connection: Connection, entity: Entity, run_id: str) -> Payload | None:
+    """The response that a run archived: what its retry from failure publishes.
 
     None when the run archived nothing. Raises NothingToPublishError when something newer has
     been published since.
     """
-    row = connection.execute(
-        _LOAD + "run_id = %s ORDER BY id DESC LIMIT 1", (FULL, run_id)
-    ).fetchone()
-    if row is None:
-        return None
-    _refuse_older(connection, int(str(row[0])))
-    return _loaded(row)
+    found = _load(connection, entity, "run_id = %s", run_id)
+    if found is not None:
+        _refuse_older(connection, found)
+    return found
 
 
-def has_published(connection: Connection, run_id: str) -> bool:
-    """Whether an answer that this run archived is published."""
-    row = connection.execute(
-        "SELECT EXISTS (SELECT FROM provider_payloads"
-        " WHERE run_id = %s AND published_at IS NOT NULL)",
-        (run_id,),
-    ).fetchone()
-    return bool(row and row[0])
-
-
-def newest_full(connection: Connection, *, also_refused: bool) -> tuple[Payload, bytes]:
+def newest_full(connection: Connection, entity: Entity, *, also_refused: bool) -> Payload:
     """What --replay publishes. Raises NothingToPublishError."""
     refused = "" if also_refused else " AND refusal IS NULL"
-    row = connection.execute(
-        _LOAD + f"params = '{{}}'{refused} ORDER BY id DESC LIMIT 1", (FULL,)
-    ).fetchone()
+    found = _load(connection, entity, f"params = '{{}}'{refused}")
+    if found is None:
+        raise NothingToPublishError(
+            f"no full response is archived yet: run `oddins sync {entity.label}`"
+        )
+    _refuse_older(connection, found)
+    return found
+
+
+def _load(
+    connection: Connection, entity: Entity, condition: str, *values: object
+) -> Payload | None:
+    statement = f"{_LOAD}{condition} ORDER BY id DESC LIMIT 1"
+    row = connection.execute(statement, (entity.name, *values)).fetchone()
     if row is None:
-        raise NothingToPublishError("no full answer is archived yet: run `oddins sync leagues`")
-    _refuse_older(connection, int(str(row[0])))
-    return _loaded(row)
+        return None
+    number, source_id, sha256, results, params, compressed = row
+    body = zlib.decompress(compressed)
+    entries = entries_of(parse_body(body))
+    return Payload(number, entity, source_id, sha256, results, params, len(body), entries)
 
 
-def _refuse_older(connection: Connection, payload_id: int) -> None:
-    newer = connection.execute(
-        "SELECT max(id) FROM provider_payloads"
-        " WHERE entity = %s AND published_at IS NOT NULL AND id > %s",
-        (FULL, payload_id),
-    ).fetchone()
+def _refuse_older(connection: Connection, payload: Payload) -> None:
+    newer = connection.execute(_NEWER, (payload.entity.name, payload.id)).fetchone()
     if newer and newer[0] is not None:
         raise NothingToPublishError(
-            f"payload {payload_id} is not published again: the newer payload {newer[0]} has been"
-            " published since; run `oddins sync leagues` for today's answer"
+            f"payload {payload.id} is not published again: the newer payload {newer[0]} has been"
+            f" published since; run `oddins sync {payload.entity.label}` for today's response"
         )
 
 
-def _loaded(row: tuple[object, ...]) -> tuple[Payload, bytes]:
-    number, source_id, sha256, results, params, body = row
-    asked: Params = dict(params)  # type: ignore[call-overload]
-    payload = Payload(int(str(number)), int(str(source_id)), str(sha256), int(str(results)), asked)
-    return payload, zlib.decompress(bytes(body))  # type: ignore[call-overload]
+def has_published(connection: Connection, run_id: str, key: SyncKey) -> bool:
+    """Whether a response that this run archived is published."""
+    row = connection.execute(_HAS_PUBLISHED, (run_id, key.entity.name, key.full)).fetchone()
+    return bool(row and row[0])
 
 
 def body_of(connection: Connection, payload_id: int) -> bytes:
-    """An archived answer byte for byte. Raises NothingToPublishError."""
-    row = connection.execute(
-        "SELECT body FROM provider_payloads WHERE id = %s", (payload_id,)
-    ).fetchone()
+    """An archived response byte for byte. Raises NothingToPublishError."""
+    statement = "SELECT body FROM provider_payloads WHERE id = %s"
+    row: Any = connection.execute(statement, (payload_id,)).fetchone()
     if row is None:
         raise NothingToPublishError(f"no payload {payload_id} is archived")
     if row[0] is None:
         raise NothingToPublishError(f"the body of payload {payload_id} is past its retention")
-    return zlib.decompress(bytes(row[0]))  # type: ignore[call-overload]
+    return zlib.decompress(row[0])
 
 
 def prune(connection: Connection, *, bodies_days: int, requests_days: int) -> None:
-    """Retention: empties old bodies, but never the newest published full one, and drops old
-    requests.
-    """
-    connection.execute(
-        "UPDATE provider_payloads SET body = NULL WHERE body IS NOT NULL"
-        " AND last_seen_at < now() - make_interval(days => %s)"
-        " AND id NOT IN (SELECT max(id) FROM provider_payloads"
-        " WHERE published_at IS NOT NULL AND params = '{}' GROUP BY entity)",
-        (bodies_days,),
-    )
-    connection.execute(
-        "DELETE FROM provider_requests WHERE requested_at < now() - make_interval(days => %s)",
-        (requests_days,),
-    )
+    """Retention of bodies and request rows."""
+    connection.execute(_EMPTY_BODIES, (bodies_days,))
+    connection.execute(_DELETE_REQUESTS, (requests_days,))

@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING
 
 from psycopg.pq import TransactionStatus
 
-from oddins_pipeline.config.settings import Settings
+from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database.connection import Connection, connect, database_errors
 from oddins_pipeline.errors import DatabaseError
 
@@ -21,12 +21,12 @@ if TYPE_CHECKING:
 
 logger = logging.getLogger(__name__)
 
-_pools: dict[tuple[Settings, str], Engine] = {}
+_pools: dict[Workspace, Engine] = {}
 
 
 @contextmanager
-def reading(settings: Settings, url: str) -> Iterator[Connection]:
-    """A read-only connection in autocommit mode, given back at the end.
+def reading(workspace: Workspace) -> Iterator[Connection]:
+    """A read-only connection in autocommit mode, returned to the pool at the end.
 
     Raises DatabaseError, also when none is free within ODDINS_POOL_TIMEOUT.
     """
@@ -34,10 +34,10 @@ def reading(settings: Settings, url: str) -> Iterator[Connection]:
 
     try:
         with database_errors():
-            pooled = pool(settings, url).raw_connection()
+            pooled = pool(workspace).raw_connection()
     except PoolTimeoutError:
         raise DatabaseError(
-            f"no connection for reading was free within {settings.pool_timeout:g} s;"
+            f"no connection for reading was free within {workspace.settings.pool.timeout:g} s;"
             " raise ODDINS_POOL_SIZE or ODDINS_POOL_OVERFLOW"
         ) from None
     connection = pooled.driver_connection
@@ -51,34 +51,35 @@ def reading(settings: Settings, url: str) -> Iterator[Connection]:
         pooled.close()
 
 
-def reader(settings: Settings, url: str) -> Connection:
+def reader(workspace: Workspace) -> Connection:
     """A read-only connection without a pool, for a process that reads once."""
-    connection = connect(url, settings, purpose="read")
+    connection = connect(workspace, purpose="read")
     with database_errors():
         connection.execute("SET default_transaction_read_only = on")
     return connection
 
 
-def pool(settings: Settings, url: str) -> Engine:
-    """The process's pool for `url`; no connection is opened before the first read."""
-    known = _pools.get((settings, url))
+def pool(workspace: Workspace) -> Engine:
+    """The process's pool for the workspace; no connection is opened before the first read."""
+    known = _pools.get(workspace)
     if known is not None:
         return known
     # Here and not above: what reads once, or meets a held lock, is done before this is imported.
     from sqlalchemy import create_engine
 
+    limits = workspace.settings.pool
     engine = create_engine(
         "postgresql+psycopg://",
-        creator=lambda: reader(settings, url),
-        pool_size=settings.pool_size,
-        max_overflow=settings.pool_overflow,
-        pool_timeout=settings.pool_timeout,
+        creator=lambda: reader(workspace),
+        pool_size=limits.size,
+        max_overflow=limits.overflow,
+        pool_timeout=limits.timeout,
         pool_pre_ping=True,
         pool_use_lifo=True,
     )
-    figures = {"pool_size": settings.pool_size, "pool_overflow": settings.pool_overflow}
-    logger.info("PostgreSQL pool initialised", extra=figures)
-    return _pools.setdefault((settings, url), engine)
+    metrics = {"pool_size": limits.size, "pool_overflow": limits.overflow}
+    logger.info("PostgreSQL pool initialised", extra=metrics)
+    return _pools.setdefault(workspace, engine)
 
 
 def close_pools() -> None:

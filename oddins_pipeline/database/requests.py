@@ -1,15 +1,20 @@
 """`provider_requests`: one row per request, committed before it is sent, completed after.
 
-The limiter, "quota left, seen when" and "what did we spend" are queries on it.
+The limiter, the quota left and the requests used today are queries on it.
 """
+
+# ruff: noqa: S608 - statements are put together from constants of this module
 
 from __future__ import annotations
 
 import json
 from datetime import datetime
+from typing import NamedTuple
 
-from oddins_pipeline.catalog.account import Account, Quota
+from oddins_pipeline.catalog.account import Account, AccountState, Quota
+from oddins_pipeline.catalog.entities import Entity
 from oddins_pipeline.database.connection import Connection, database_errors
+from oddins_pipeline.errors import FINAL, OF_THE_REQUEST, ResponseRejectedError
 
 _RATE_LOCK = 5_411_207_733_190_244
 WINDOW = 60.0
@@ -29,7 +34,7 @@ reasons AS (
      ORDER BY requested_at DESC OFFSET %(allowed)s - 1 LIMIT 1)
     UNION ALL
     (SELECT requested_at FROM (
-        SELECT * FROM lately WHERE minute_remaining IS NOT NULL ORDER BY id DESC LIMIT 1) AS told
+        SELECT * FROM lately WHERE minute_remaining IS NOT NULL ORDER BY id DESC LIMIT 1) AS newest
      WHERE minute_remaining = 0 AND outcome IS DISTINCT FROM 'rate_limit')
     UNION ALL
     SELECT requested_at FROM lately
@@ -78,7 +83,7 @@ class RequestLog:
         return max(0.0, float(str(row[0]))) if row and row[0] is not None else 0.0
 
     def _allowed(self) -> int:
-        """Requests a minute: what the headers allow, less a fifth, once they have told."""
+        """Requests a minute: what the headers allow, less a fifth; a default until they do."""
         row = self._connection.execute(
             "SELECT minute_limit FROM provider_requests WHERE minute_limit IS NOT NULL"
             " AND requested_at > clock_timestamp() - interval '1 day' ORDER BY id DESC LIMIT 1"
@@ -86,13 +91,13 @@ class RequestLog:
         # Eight of ten: the recorded suspension came after 14 calls on a limit of 10.
         return max(1, int(str(row[0])) * 8 // 10) if row else self._per_minute
 
-    def complete(self, row_id: int, *, status: int | None, outcome: str, quota: Quota) -> None:
-        """Writes what became of the request."""
+    def complete(self, row_id: int, *, status: int | None, outcome: str, quota: Quota) -> datetime:
+        """Writes the result of the request; returns the server's time."""
         with database_errors():
-            self._connection.execute(
+            row = self._connection.execute(
                 "UPDATE provider_requests SET completed_at = clock_timestamp(), http_status = %s,"
                 " outcome = %s, day_limit = %s, day_remaining = %s, minute_limit = %s,"
-                " minute_remaining = %s WHERE id = %s",
+                " minute_remaining = %s WHERE id = %s RETURNING completed_at",
                 (
                     status,
                     outcome,
@@ -102,10 +107,13 @@ class RequestLog:
                     quota.minute_remaining,
                     row_id,
                 ),
-            )
+            ).fetchone()
+        assert row is not None
+        completed_at: datetime = row[0]
+        return completed_at
 
     def save_subscription(self, account: Account) -> None:
-        """Keeps when the subscription ends, as told just now."""
+        """Stores when the subscription ends."""
         with database_errors():
             self._connection.execute(
                 "INSERT INTO provider_subscription (plan, ends_at, active) VALUES (%s, %s, %s)"
@@ -115,31 +123,96 @@ class RequestLog:
             )
 
 
+# The subscription as last reported, and when.
+_SUBSCRIPTION = "SELECT plan, ends_at, active, seen_at FROM provider_subscription"
+
+# Whether a request for a path was sent within a day.
+_WITHIN_A_DAY = """
+SELECT EXISTS (SELECT FROM provider_requests
+    WHERE path = %s AND requested_at > clock_timestamp() - interval '1 day')
+"""
+
+# The quota by the newest headers.
+_LAST_QUOTA = """
+SELECT day_remaining, day_limit, requested_at AS seen_at FROM provider_requests
+WHERE day_remaining IS NOT NULL ORDER BY id DESC LIMIT 1
+"""
+
+_SINCE_MIDNIGHT = "requested_at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'"
+
+# Requests of today (UTC) that count against the quota.
+_USED_TODAY = f"""
+SELECT count(*) FROM provider_requests WHERE path <> '{UNCOUNTED}' AND {_SINCE_MIDNIGHT}
+"""
+
+# Today's quota, and the newest final failure since an entity's last full sync: of the account,
+# of the entity's own requests but for their filters, or of its responses.
+_ACCOUNT_STATE = f"""
+WITH quota AS (
+    SELECT day_remaining, day_limit FROM provider_requests
+    WHERE day_remaining IS NOT NULL AND {_SINCE_MIDNIGHT} ORDER BY id DESC LIMIT 1),
+succeeded AS (
+    SELECT coalesce(max(last_synced_at), '-infinity') AS at FROM provider_sync_state
+    WHERE entity = %(entity)s),
+failed AS (
+    SELECT outcome, requested_at AS at FROM provider_requests
+    WHERE outcome = ANY(%(final)s) AND path = %(path)s
+        AND (params = '{{}}' OR outcome <> ALL(%(of_the_request)s))
+    UNION ALL
+    SELECT %(rejected)s, fetched_at FROM provider_payloads
+    WHERE refusal IS NOT NULL AND params = '{{}}' AND entity = %(entity)s
+    ORDER BY at DESC LIMIT 1)
+SELECT (SELECT day_remaining FROM quota), (SELECT day_limit FROM quota),
+    (SELECT outcome FROM failed, succeeded WHERE failed.at > succeeded.at)
+"""
+
+
+class SeenQuota(NamedTuple):
+    """The day's quota as last reported by the provider."""
+
+    day_remaining: int
+    day_limit: int | None
+    seen_at: datetime
+
+
 def load_subscription(connection: Connection) -> tuple[Account, datetime] | None:
-    """The subscription as last told, and when."""
-    row = connection.execute(
-        "SELECT plan, ends_at, active, seen_at FROM provider_subscription"
-    ).fetchone()
+    """The subscription as last reported, and when."""
+    row = connection.execute(_SUBSCRIPTION).fetchone()
     if row is None:
         return None
     plan, ends_at, active, seen_at = row
-    return Account(plan, ends_at, bool(active)), seen_at  # type: ignore[arg-type,return-value]
+    return Account(plan, ends_at, active), seen_at
 
 
 def requested_within_a_day(connection: Connection, path: str) -> bool:
-    """Whether a request for `path` was sent within the last day, whatever became of it."""
-    row = connection.execute(
-        "SELECT EXISTS (SELECT FROM provider_requests WHERE path = %s"
-        " AND requested_at > clock_timestamp() - interval '1 day')",
-        (path,),
-    ).fetchone()
+    """Whether a request for `path` was sent within the last day, whatever its result."""
+    row = connection.execute(_WITHIN_A_DAY, (path,)).fetchone()
     return bool(row and row[0])
 
 
-def last_quota(connection: Connection) -> tuple[int | None, int | None, object] | None:
-    """(day_remaining, day_limit, seen when) as last told by the provider."""
+def last_quota(connection: Connection) -> SeenQuota | None:
+    """The quota as last reported; None when the provider never did."""
+    row = connection.execute(_LAST_QUOTA).fetchone()
+    return SeenQuota(*row) if row else None
+
+
+def requests_today(connection: Connection) -> int:
+    """How many requests were sent today (UTC) from this database."""
+    row = connection.execute(_USED_TODAY).fetchone()
+    return row[0] if row else 0
+
+
+def load_account_state(connection: Connection, entity: Entity) -> AccountState:
+    """The account as `provider_requests` and the entity's sync state show it."""
     row = connection.execute(
-        "SELECT day_remaining, day_limit, requested_at FROM provider_requests"
-        " WHERE day_remaining IS NOT NULL ORDER BY id DESC LIMIT 1"
+        _ACCOUNT_STATE,
+        {
+            "entity": entity.name,
+            "path": entity.path,
+            "final": list(FINAL),
+            "of_the_request": list(OF_THE_REQUEST),
+            "rejected": ResponseRejectedError.code,
+        },
     ).fetchone()
-    return (row[0], row[1], row[2]) if row else None  # type: ignore[return-value]
+    assert row is not None
+    return AccountState(*row)

@@ -1,14 +1,18 @@
-"""Which revision the database has, told without Alembic: its import costs what a sync does."""
+"""Which revision the database has, read without Alembic: its import takes as long as a sync."""
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import psycopg
 
+from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database.connection import Connection, database_errors
 from oddins_pipeline.errors import SchemaError
 
-REVISIONS = ("0001", "0002", "0003", "0004", "0005")
-"""Every revision this code knows, oldest first; a test holds it against the scripts."""
+MIGRATIONS = Path(__file__).parent / "migrations"
+REVISIONS = tuple(sorted(path.name[:4] for path in MIGRATIONS.glob("versions/[0-9]*.py")))
+"""Every revision this code knows, oldest first."""
 
 VERSION_TABLE = "oddins_alembic_version"
 
@@ -34,8 +38,21 @@ def is_current(connection: Connection) -> bool:
     return found == REVISIONS[-1]
 
 
-def ensure_current(connection: Connection, *, url: str, upgrade_itself: bool) -> None:
-    """Upgrades when it may (`APP_ENV=local`). Raises SchemaError saying what to run otherwise."""
+def require_current(connection: Connection) -> None:
+    """Raises SchemaError when a reader would find no catalog, or another one than it expects."""
+    if not is_current(connection):
+        raise SchemaError("the database has no catalog yet; run `oddins sync leagues`")
+
+
+def ensure_current(
+    connection: Connection, workspace: Workspace, *, upgrade_itself: bool | None = None
+) -> None:
+    """Upgrades when it may, by default with APP_ENV=local only.
+
+    Raises SchemaError with the command to run otherwise.
+    """
+    if upgrade_itself is None:
+        upgrade_itself = workspace.upgrades_itself
     if is_current(connection):
         return
     if not upgrade_itself:
@@ -45,4 +62,4 @@ def ensure_current(connection: Connection, *, url: str, upgrade_itself: bool) ->
         )
     from oddins_pipeline.database.upgrade import upgrade
 
-    upgrade(url)
+    upgrade(workspace.url)

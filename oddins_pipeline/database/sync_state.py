@@ -1,21 +1,86 @@
-"""What went wrong last: written on a connection of its own, after everything else."""
+"""`provider_sync_state`: the last success and the last error of each entity."""
 
 from __future__ import annotations
 
+import json
+from dataclasses import asdict
 from datetime import datetime
 
+from oddins_pipeline.catalog.entities import Entity, SyncKey
 from oddins_pipeline.database.connection import Connection
-from oddins_pipeline.database.publish import FULL
+from oddins_pipeline.database.merge import Counts, TableCounts
+from oddins_pipeline.database.payloads import Payload
 
 MAX_ERROR_CHARACTERS = 1_000
 
+# When the last full response was accepted.
+_LAST_SYNCED = "SELECT max(last_synced_at) FROM provider_sync_state WHERE entity = %s"
 
-def last_full_sync(connection: Connection) -> datetime | None:
-    """When the last full answer was accepted, changed or not; None when never."""
-    row = connection.execute(
-        "SELECT max(last_synced_at) FROM provider_sync_state WHERE entity = %s", (FULL,)
-    ).fetchone()
-    return row[0] if row else None  # type: ignore[return-value]
+# A publication's success. A response that was published before says nothing new about the
+# provider: the catalog stays as stale, and the last attempt as failed, as they were.
+_RECORD_SUCCESS = """
+INSERT INTO provider_sync_state AS s (source_id, entity, last_synced_at, cursor)
+VALUES (%s, %s, now(), %s) ON CONFLICT (source_id, entity) DO UPDATE
+SET cursor = EXCLUDED.cursor, last_synced_at = CASE
+    WHEN EXISTS (
+        SELECT FROM provider_payloads WHERE id = %s AND published_at IS NOT NULL)
+    THEN s.last_synced_at ELSE EXCLUDED.last_synced_at END
+"""
+
+# The counts of an entity's last publication.
+_LAST_COUNTS = """
+SELECT cursor -> 'counts' FROM provider_sync_state WHERE entity = ANY(%s)
+ORDER BY (cursor ->> 'payload_id')::bigint DESC NULLS LAST LIMIT 1
+"""
+
+# An error, unless a newer one is stored. A database that a source has filled keeps its errors
+# under that source; an empty one under the caller's.
+_RECORD_ERROR = """
+WITH filled AS (
+    SELECT source_id AS id FROM provider_payloads WHERE published_at IS NOT NULL
+    ORDER BY id DESC LIMIT 1),
+made AS (
+    INSERT INTO provider_sources (name, base_url) SELECT %(source)s, %(base_url)s
+    WHERE NOT EXISTS (SELECT FROM filled)
+        AND NOT EXISTS (SELECT FROM provider_sources WHERE name = %(source)s)
+    RETURNING id),
+known AS (
+    SELECT id FROM filled UNION ALL SELECT id FROM made UNION ALL
+    SELECT id FROM provider_sources WHERE name = %(source)s)
+INSERT INTO provider_sync_state AS s (source_id, entity, last_error_at, last_error)
+SELECT id, %(entity)s, coalesce(%(at)s::timestamptz, clock_timestamp()), %(message)s
+FROM known LIMIT 1
+ON CONFLICT (source_id, entity) DO UPDATE
+SET last_error_at = EXCLUDED.last_error_at, last_error = EXCLUDED.last_error
+WHERE s.last_error_at IS NULL OR s.last_error_at < EXCLUDED.last_error_at
+"""
+
+
+def last_full_sync(connection: Connection, entity: Entity) -> datetime | None:
+    """When the entity's last full response was accepted, changed or not; None when never."""
+    row = connection.execute(_LAST_SYNCED, (entity.name,)).fetchone()
+    return row[0] if row else None
+
+
+def record_success(connection: Connection, payload: Payload, counts: TableCounts) -> None:
+    """Part of the publishing transaction, before the payload is marked as published."""
+    cursor = {
+        "payload_id": payload.id,
+        "sha256": payload.sha256,
+        "normaliser": payload.entity.normaliser,
+        "counts": {table: asdict(count) for table, count in counts.items()},
+    }
+    values = (payload.source_id, payload.key.state, json.dumps(cursor), payload.id)
+    connection.execute(_RECORD_SUCCESS, values)
+
+
+def unchanged_counts(connection: Connection, entity: Entity) -> TableCounts:
+    """The counts to report for a response that is not published again."""
+    states = [SyncKey(entity, full=full).state for full in (True, False)]
+    row = connection.execute(_LAST_COUNTS, (states,)).fetchone()
+    stored = (row[0] if row else None) or {}
+    received = {table: stored.get(table, {}).get("received", 0) for table in entity.tables}
+    return {table: Counts(received=n, unchanged=n) for table, n in received.items()}
 
 
 def record_error(
@@ -23,37 +88,21 @@ def record_error(
     *,
     source: str,
     base_url: str,
-    entity: str,
+    state: str,
     message: str,
     at: datetime | None = None,
 ) -> bool:
-    """Keeps `message` (one line, redacted by the caller) as the entity's last error.
+    """Keeps `message` (one line, redacted by the caller) as the last error of `state`.
 
-    A database that a source has filled keeps its errors under that source; an empty one under
-    `source`. `at` is when it happened, now by default; an older error never replaces a newer one.
-    True when it is news: False when it, or a later one, is kept already.
+    `at` is when it happened, now by default; an older error never replaces a newer one.
+    Returns whether it was stored: False when it, or a later one, is stored already.
     """
     done = connection.execute(
-        "WITH filled AS ("
-        "  SELECT source_id AS id FROM provider_payloads WHERE published_at IS NOT NULL"
-        "  ORDER BY id DESC LIMIT 1),"
-        " made AS ("
-        "  INSERT INTO provider_sources (name, base_url) SELECT %(source)s, %(base_url)s"
-        "  WHERE NOT EXISTS (SELECT FROM filled)"
-        "  AND NOT EXISTS (SELECT FROM provider_sources WHERE name = %(source)s)"
-        "  RETURNING id),"
-        " known AS (SELECT id FROM filled UNION ALL SELECT id FROM made UNION ALL"
-        "  SELECT id FROM provider_sources WHERE name = %(source)s)"
-        " INSERT INTO provider_sync_state AS s (source_id, entity, last_error_at, last_error)"
-        " SELECT id, %(entity)s, coalesce(%(at)s::timestamptz, clock_timestamp()), %(message)s"
-        " FROM known LIMIT 1"
-        " ON CONFLICT (source_id, entity) DO UPDATE"
-        " SET last_error_at = EXCLUDED.last_error_at, last_error = EXCLUDED.last_error"
-        " WHERE s.last_error_at IS NULL OR s.last_error_at < EXCLUDED.last_error_at",
+        _RECORD_ERROR,
         {
             "source": source,
             "base_url": base_url,
-            "entity": entity,
+            "entity": state,
             "at": at,
             "message": message[:MAX_ERROR_CHARACTERS],
         },

@@ -3,19 +3,18 @@
 from __future__ import annotations
 
 import logging
-from pathlib import Path
 
 import sqlalchemy
 from alembic import command
 from alembic.config import Config
 from sqlalchemy.pool import NullPool
 
+from oddins_pipeline.database.revision import MIGRATIONS
 from oddins_pipeline.errors import DatabaseError
 from oddins_pipeline.logs import sanitize
 
 logger = logging.getLogger(__name__)
 
-_SCRIPTS = Path(__file__).parent / "migrations"
 _UPGRADE_LOCK = 7_263_548_190_112_233
 
 
@@ -30,7 +29,7 @@ def upgrade(url: str) -> None:
     Raises DatabaseError.
     """
     config = Config()
-    config.set_main_option("script_location", str(_SCRIPTS).replace("%", "%%"))
+    config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     engine = sqlalchemy.create_engine(sqlalchemy_url(url), poolclass=NullPool)
     try:
         with engine.begin() as connection:

@@ -8,7 +8,7 @@ server. After a SIGKILL of the last one the server stays until the next user lea
 
 Layout: `<ODDINS_HOME>/postgres/` holds `data/` (with `server.log` and the socket), `start.lock`
 and `users.lock`. Only the owner can connect: no TCP, and a socket that nobody else may open. A
-home whose path is too long or too odd for a socket gets one in a private directory of the
+home whose path is unusable for a socket gets one in a private directory of the
 temporary directory.
 
 As root, which PostgreSQL refuses to run as, the same lies under `/var/lib/oddins/<hash of the
@@ -31,19 +31,15 @@ from pathlib import Path
 from urllib.parse import quote
 
 from oddins_pipeline.embedded_postgres import root, server
-from oddins_pipeline.errors import DatabaseError
+from oddins_pipeline.errors import EmbeddedServerError
 
 logger = logging.getLogger(__name__)
 
 LOCK_SECONDS = 60.0
 
 _held: dict[Path, tuple[int, int]] = {}
-"""Folder of each server in use → the process that holds it and its descriptor of users.lock."""
+"""Directory of each server in use → the process that holds it and its descriptor of users.lock."""
 _created: set[tuple[Path, str]] = set()
-
-
-class EmbeddedServerError(DatabaseError):
-    """The embedded server cannot be had; the sentence names the log and the remedy."""
 
 
 def start(home: Path, database: str) -> str:
@@ -88,7 +84,7 @@ def url_if_running(home: Path, database: str) -> str | None:
 
 
 def release() -> None:
-    """Gives up this process's use of every server; the last user stops it. Runs at exit."""
+    """Ends this process's use of every server; the last user stops it. Runs at exit."""
     for directory, (pid, descriptor) in list(_held.items()):
         if pid != os.getpid():  # a forked child shares its parent's lock and must not touch it
             continue
@@ -97,7 +93,7 @@ def release() -> None:
         try:
             with _locked(directory / "start.lock"):
                 fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-                server.stop(directory, how=signal.SIGQUIT)
+                server.stop(directory)
         except BlockingIOError:
             pass  # others still use it
         except OSError as error:
@@ -110,7 +106,7 @@ atexit.register(release)
 
 
 def destroy(home: Path) -> None:
-    """Stops the server under `home`, whoever uses it, and deletes its data: for tests."""
+    """Stops the server under `home`, even when in use, and deletes its data: for tests."""
     directory = _directory(home)
     if not directory.is_dir():
         return

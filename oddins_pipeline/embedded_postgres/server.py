@@ -94,8 +94,8 @@ def launch(home: Path, directory: Path) -> Path:
 
 
 def stop(directory: Path, how: signal.Signals = signal.SIGINT) -> None:
-    """A fast shutdown: open sessions are ended, the data are clean. SIGQUIT: an immediate one,
-    for data that nobody wants any more.
+    """A fast shutdown: open sessions are ended, and a checkpoint saves the next start a recovery.
+    SIGQUIT: an immediate shutdown, for data that is deleted next.
     """
     if socket_directory_if_ready(directory) is None:
         return

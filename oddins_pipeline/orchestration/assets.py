@@ -1,6 +1,5 @@
-"""Assets: `raw_leagues`, then the catalog, which is published whole whatever is selected."""
+"""Assets: `raw_leagues`, then the catalog, whose four tables are always written together."""
 
-import time
 import warnings
 from collections.abc import Iterator
 from typing import Any
@@ -8,15 +7,15 @@ from typing import Any
 import dagster as dg
 from pydantic import Field
 
-from oddins_pipeline.database.publish import TABLES
-from oddins_pipeline.errors import OddinsError
-from oddins_pipeline.orchestration.columns import COLUMNS
-from oddins_pipeline.orchestration.failures import to_dagster_failure
-from oddins_pipeline.orchestration.io_manager import Fetched, Slice
-from oddins_pipeline.orchestration.lineage import ANSWER
-from oddins_pipeline.orchestration.runs import RAW
+from oddins_pipeline.catalog.entities import LEAGUES
+from oddins_pipeline.database.payloads import Payload
+from oddins_pipeline.orchestration.io_manager import Slice
+from oddins_pipeline.orchestration.jobs import CATALOG, RAW
 from oddins_pipeline.orchestration.session import RunSession
-from oddins_pipeline.pipeline.sync import Archived, LeagueFilter
+from oddins_pipeline.orchestration.table_metadata import column_schema, response_schema
+from oddins_pipeline.pipeline.league_sync import LEAGUE_SYNC, LeagueFilter
+from oddins_pipeline.pipeline.sync import Sync
+from oddins_pipeline.schema import CATALOG as TABLES
 
 # The data version is how consumers react to changes only; it has been beta since Dagster 1.3.
 warnings.filterwarnings("ignore", message=".*`data_version`.*", category=dg.BetaWarning)
@@ -24,20 +23,10 @@ warnings.filterwarnings("ignore", message=".*`data_version`.*", category=dg.Beta
 OWNERS = ["team:odds-data"]
 GROUP = "catalog"
 
-_DESCRIPTIONS = {
-    "countries": "The countries that host competitions, and `World` for international ones. A"
-    " country that is renamed keeps its `id`.",
-    "leagues": "The competitions, leagues and cups alike. `provider_league_id` is API-Football's"
-    " id; `slug` is given once and never changes, so links may rely on it.",
-    "seasons": "One row for each league and year. `is_current` is the provider's current or last"
-    " known season, which need not be played today: ask the view `season_activity`.",
-    "season_coverage": "What the provider covers in each season, one row each: fixtures, line-ups,"
-    " statistics, standings, odds and so on; null means that nobody knows.",
-}
 _KEPT = (
     "\n\nNothing is ever deleted: what the provider no longer lists gets `delisted_at`."
-    " `oddins changes` tells what changed. All four tables are published together, in one"
-    " transaction, whatever is selected."
+    " `oddins changes` lists what changed. All four tables are always written together; a subset"
+    " only controls which assets record a materialization."
 )
 
 
@@ -49,10 +38,12 @@ class LeaguesConfig(dg.Config):
     league: int | None = Field(None, description="Only the league with this provider id.")
     current: bool = Field(False, description="Only each league's current or last season.")
     force: bool = Field(
-        False, description="Pass the guard's share test and the quarantine threshold."
+        False,
+        description="Skip the shrinkage check and the quarantine limit; every other check still"
+        " applies.",
     )
     replay: bool = Field(
-        False, description="Publish the newest archived full answer again, without a request."
+        False, description="Publish the newest archived full response again, without a request."
     )
 
 
@@ -63,64 +54,53 @@ class LeaguesConfig(dg.Config):
     kinds={"python", "postgres"},
     io_manager_key="postgres_io_manager",
     required_resource_keys={"sync_session", "api_football"},
-    description="The provider's answer to `/leagues`, byte for byte, in `provider_payloads`."
-    " One request; an answer that the tables show already is not stored again.",
-    metadata={"dagster/column_schema": ANSWER},
+    description="The provider's response to `/leagues`, byte for byte, in `provider_payloads`."
+    " One request; a response whose content the tables show already is not stored again.",
+    metadata={"dagster/column_schema": response_schema(*TABLES.values())},
 )
-def raw_leagues(context: dg.AssetExecutionContext, config: LeaguesConfig) -> dg.Output[Fetched]:
-    """Fetches one answer, or takes the archived one with `replay`."""
+def raw_leagues(context: dg.AssetExecutionContext, config: LeaguesConfig) -> dg.Output[Any]:
+    """Fetches one response, or loads the archived one with `replay`."""
     run: RunSession = context.resources.sync_session
-    session = run.session
-    session.force = config.force
-    try:
-        session.query = LeagueFilter(config.season, config.country, config.league, config.current)
+    with run.step_of(LEAGUES) as progress:
+        progress.sync = Sync(run.session, LEAGUE_SYNC, force=config.force)
+        query = LeagueFilter(config.season, config.country, config.league, config.current)
         if config.replay:
-            archived = session.replayed()
-            return _versioned(Fetched(None, archived, ""), archived.payload.sha256)
-        started = time.monotonic()
+            return versioned(progress.sync.replayed())
         client = context.resources.api_football()
-        answer = client.leagues(session.query.params)
-    except OddinsError as error:
-        raise to_dagster_failure(error) from None
-    seconds = time.monotonic() - started
-    return _versioned(Fetched(answer, None, client.base_url, seconds), answer.received.sha256)
+        return versioned(client.fetch(LEAGUES.path, query.params))
 
 
-def _versioned(value: Any, sha256: str) -> dg.Output[Any]:
-    return dg.Output(value, data_version=dg.DataVersion(sha256))
+def versioned(value: Any, **options: Any) -> dg.Output[Any]:
+    """An output whose data version is the response's hash: consumers react to changes only."""
+    return dg.Output(value, data_version=dg.DataVersion(value.sha256), **options)
 
 
 @dg.multi_asset(
-    name="catalog",
+    name=CATALOG,
     can_subset=True,
     ins={RAW: dg.AssetIn(input_manager_key="postgres_io_manager")},
     outs={
-        table: dg.AssetOut(
-            description=_DESCRIPTIONS[table] + _KEPT,
+        name: dg.AssetOut(
+            description=table.info["doc"] + _KEPT,
             group_name=GROUP,
             owners=OWNERS,
             kinds={"postgres"},
             io_manager_key="postgres_io_manager",
             is_required=False,
-            metadata={"dagster/column_schema": COLUMNS[table]},
+            metadata={"dagster/column_schema": column_schema(table)},
         )
-        for table in TABLES
+        for name, table in TABLES.items()
     },
     required_resource_keys={"sync_session"},
 )
-def catalog(context: dg.AssetExecutionContext, raw_leagues: Archived) -> Iterator[dg.Output[Slice]]:
-    """Validates the answer, then hands out slices of one batch; the selection only decides
-    which assets report.
+def catalog(context: dg.AssetExecutionContext, raw_leagues: Payload) -> Iterator[dg.Output[Slice]]:
+    """Validates the response, then yields slices of one batch; the selection only decides which
+    assets record a materialization.
     """
     run: RunSession = context.resources.sync_session
-    try:
-        publication = run.session.validate(raw_leagues)
-    except OddinsError as error:
-        raise to_dagster_failure(error) from None
-    for table in TABLES:
+    with run.step_of(LEAGUES) as progress:
+        progress.sync = progress.sync or Sync(run.session, LEAGUE_SYNC)
+        publication = progress.sync.validate(raw_leagues)
+    for table in LEAGUES.tables:
         if table in context.op_execution_context.selected_output_names:
-            yield dg.Output(
-                Slice(publication, table),
-                output_name=table,
-                data_version=dg.DataVersion(publication.payload.sha256),
-            )
+            yield versioned(Slice(publication, table), output_name=table)

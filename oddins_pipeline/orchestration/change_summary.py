@@ -1,4 +1,4 @@
-"""The most telling changes of a publication, as a Markdown table for the page."""
+"""The most important changes of a publication, as a Markdown table for the Dagster UI."""
 
 import re
 from string import punctuation
@@ -13,8 +13,8 @@ SHOWN = 20
 SCAN_LIMIT = 500
 
 _ORDER = {"delisted": 0, "relisted": 1, "added": 2, "changed": 3}
-_TELLING = ("odds", "is_current", "name", "country_id", "fixtures", "standings")
-"""Columns whose change is looked for first."""
+_IMPORTANT = ("odds", "is_current", "name", "country_id", "fixtures", "standings")
+"""Columns whose changes are listed first."""
 
 
 def markdown(found: list[dict[str, Any]], *, all_of_them: int) -> dg.MarkdownMetadataValue:
@@ -22,7 +22,7 @@ def markdown(found: list[dict[str, Any]], *, all_of_them: int) -> dg.MarkdownMet
     if not found:
         return dg.MetadataValue.md("nothing changed")
     if found[0]["change"] == "loaded":
-        return dg.MetadataValue.md("the first full answer: the feed of changes begins here")
+        return dg.MetadataValue.md("initial load; changes are recorded from here on")
     lines = ["| what | where | how |", "| --- | --- | --- |"]
     for change in sorted(found, key=_rank)[:SHOWN]:
         where = f"{change['league']} ({change['country']})" if change["league"] else ""
@@ -40,5 +40,5 @@ def escaped(text: str) -> str:
 
 def _rank(change: dict[str, Any]) -> tuple[int, int, int]:
     columns = change["after"] or {} if change["change"] == "changed" else {}
-    place = min((i for i, c in enumerate(_TELLING) if c in columns), default=len(_TELLING))
+    place = min((i for i, c in enumerate(_IMPORTANT) if c in columns), default=len(_IMPORTANT))
     return (_ORDER.get(change["change"], 9), place, change["id"])

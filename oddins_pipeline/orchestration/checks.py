@@ -1,31 +1,33 @@
-"""Asset checks: what of the promises can be seen in the data, judged after each publication.
+"""Asset checks: the promises that can be checked in the data, after each publication.
 
-None blocks: by then the data is committed, and what protects it (the guard) stood before the
-write. All are answers to one query, in one step, because a step and a query cost more than a
-check. Of Dagster's ready-made checks none fits: freshness by the last materialization is fooled
-by a backfill of one season, which moves it too, and the columns are fixed by the migrations.
+None blocks: by then the data is committed, and the guard, which protects it, ran before the write.
+All use one query in one step, because a step and a query cost more than a check. Dagster's
+ready-made checks do not fit: a backfill of one season moves the last materialization too, which is
+all that its freshness checks read, and the columns are fixed by the migrations.
 """
 
 from collections.abc import Callable, Iterator
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import NamedTuple
 
 import dagster as dg
 
+from oddins_pipeline.catalog.entities import LEAGUES
 from oddins_pipeline.database.catalog_facts import FIRST_YEAR, CatalogFacts, load_facts
 from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.orchestration.failures import to_dagster_failure
-from oddins_pipeline.orchestration.runs import RAW
+from oddins_pipeline.orchestration.jobs import CHECKS_STEP, RAW
 from oddins_pipeline.orchestration.session import RunSession
+from oddins_pipeline.pipeline.staleness import is_stale, stale_after
 
 MAX_LOST_PERCENT = 0.5
 MAX_GAINED_PERCENT = 10
 EXPECTED_ANOMALIES = {"duplicate_season"}
-"""Five pairs have been in every answer since 2021; their rule is certain and nothing is lost."""
+"""Five pairs have been in every response since 2021; a fixed rule resolves them without loss."""
 
 
 class Result(NamedTuple):
-    """`words` says what was found and, when it did not pass, what to do."""
+    """`words` describe what was found and, when it did not pass, the fix."""
 
     passed: bool
     words: str
@@ -46,9 +48,9 @@ def freshness(facts: CatalogFacts, now: datetime | None = None) -> Result:
     hours = facts.stale_after.total_seconds() / 3600
     if facts.last_synced_at is None:
         return Result(False, "No full sync has succeeded yet: materialize all assets.")
-    age = (now or datetime.now(timezone.utc)) - facts.last_synced_at
-    old = age.total_seconds() / 3600
-    if age > facts.stale_after:
+    now = now or datetime.now(timezone.utc)
+    old = (now - facts.last_synced_at).total_seconds() / 3600
+    if is_stale(facts.last_synced_at, facts.stale_after, now):
         return Result(
             False,
             f"The last full sync is {old:.0f} h old, more than {hours:g} h: see `oddins status`"
@@ -58,13 +60,13 @@ def freshness(facts: CatalogFacts, now: datetime | None = None) -> Result:
 
 
 def anomalies(facts: CatalogFacts) -> Result:
-    """Whether the answer held more than the duplicates that it always holds."""
+    """Whether the response held more than the known duplicates."""
     found = ", ".join(f"{count} {kind}" for kind, count in sorted(facts.anomalies.items()))
     if facts.anomalies.keys() <= EXPECTED_ANOMALIES:
         return Result(True, f"Resolved by rule: {found or 'nothing'}.")
     return Result(
         False,
-        f"The newest answer held {found}: look at payload_anomalies, and at the answer with"
+        f"The newest response held {found}: see payload_anomalies, and the response with"
         " `oddins payload ID`.",
     )
 
@@ -75,7 +77,7 @@ def one_coverage(facts: CatalogFacts) -> Result:
     if missing:
         return Result(
             False,
-            f"{missing} seasons have no row in season_coverage; somebody has deleted them:"
+            f"{missing} seasons have no row in season_coverage; they were deleted by hand:"
             " `oddins sync leagues --force` writes them again.",
         )
     return Result(True, "Every season has exactly one row.")
@@ -88,8 +90,8 @@ def no_orphan(facts: CatalogFacts) -> Result:
         return Result(
             False,
             f"{seasons} listed seasons belong to delisted leagues and {leagues} listed leagues to"
-            " delisted countries; somebody has edited them: `oddins sync leagues --force`"
-            " writes what the provider says.",
+            " delisted countries; they were edited by hand: `oddins sync leagues --force`"
+            " writes the provider's values.",
         )
     return Result(True, "Every listed row has a listed parent.")
 
@@ -111,23 +113,23 @@ def plausible_years(facts: CatalogFacts) -> Result:
         return Result(
             False,
             f"Years outside {FIRST_YEAR} to three years ahead, dates more than three years off or"
-            " an end before the start, as the provider has them; leave these seasons out or tell"
-            f" the provider: {', '.join(facts.implausible)}.",
+            " an end before the start, as the provider has them; leave these seasons out or report"
+            f" them to the provider: {', '.join(facts.implausible)}.",
         )
     return Result(True, "Years and dates are plausible.")
 
 
 def row_count_change(facts: CatalogFacts) -> Result:
     """Whether the latest publication left about as many listed rows as were there before."""
-    told, odd = [], False
+    found, unusual = [], False
     for table, now in facts.listed.items():
         gained, lost = facts.gained.get(table, 0), facts.lost.get(table, 0)
         before = now - gained + lost
-        told.append(f"{table} {before} → {now} (+{gained}, −{lost})")
-        odd = odd or lost * 100 > MAX_LOST_PERCENT * before
-        odd = odd or gained * 100 > MAX_GAINED_PERCENT * before
-    words = "; ".join(told)
-    if odd:
+        found.append(f"{table} {before} → {now} (+{gained}, −{lost})")
+        unusual = unusual or lost * 100 > MAX_LOST_PERCENT * before
+        unusual = unusual or gained * 100 > MAX_GAINED_PERCENT * before
+    words = "; ".join(found)
+    if unusual:
         return Result(
             False,
             f"{words}. The provider rarely drops anything and adds a few a day: compare with"
@@ -143,44 +145,56 @@ CHECKS = (
         RAW,
         "freshness",
         _ERROR,
-        "The last full sync is younger than ODDINS_STALE_AFTER_HOURS.",
+        "The last full sync must be younger than ODDINS_STALE_AFTER_HOURS.",
         freshness,
     ),
-    Check(RAW, "anomalies", _WARN, "The newest answer held nothing odd.", anomalies),
+    Check(
+        RAW,
+        "anomalies",
+        _WARN,
+        "Warns when the newest response held anything but the known duplicates.",
+        anomalies,
+    ),
     Check(
         "leagues",
         "row_count_change",
         _WARN,
-        "About as many rows are listed as before.",
+        f"Warns when a publication lost more than {MAX_LOST_PERCENT} % of the listed rows or gained"
+        f" more than {MAX_GAINED_PERCENT} %.",
         row_count_change,
     ),
-    Check("seasons", "no_orphan", _ERROR, "What is listed stands under listed rows.", no_orphan),
-    Check("seasons", "one_current", _WARN, "A league has one current season at most.", one_current),
+    Check("seasons", "no_orphan", _ERROR, "A listed row must have a listed parent.", no_orphan),
+    Check(
+        "seasons",
+        "one_current",
+        _WARN,
+        "Warns of leagues with several current seasons.",
+        one_current,
+    ),
     Check(
         "seasons",
         "plausible_years",
         _WARN,
-        "Years fit their dates and this century.",
+        "Warns of years and dates that do not fit together.",
         plausible_years,
     ),
-    Check("season_coverage", "one_to_one", _ERROR, "Each season has one row.", one_coverage),
+    Check("season_coverage", "one_to_one", _ERROR, "Each season must have one row.", one_coverage),
 )
 
 
 @dg.multi_asset_check(
-    name="catalog_checks",
+    name=CHECKS_STEP,
     can_subset=True,
     required_resource_keys={"sync_session"},
     specs=[dg.AssetCheckSpec(c.name, asset=c.asset, description=c.description) for c in CHECKS],
 )
 def catalog_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-    """One look at the catalog, and a result for each check that was selected."""
+    """One query over the catalog, and a result for each check that was selected."""
     run: RunSession = context.resources.sync_session
-    session = run.session
-    stale_after = timedelta(hours=session.settings.stale_after_hours)
     try:
-        with session.reading() as connection:
-            facts = load_facts(connection, stale_after=stale_after)
+        limit = stale_after(run.session.workspace.settings, LEAGUES)
+        with run.session.reading() as connection:
+            facts = load_facts(connection, LEAGUES, stale_after=limit)
     except OddinsError as error:
         raise to_dagster_failure(error) from None
     selected = context.selected_asset_check_keys

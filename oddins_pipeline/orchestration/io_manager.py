@@ -1,7 +1,7 @@
-"""`postgres_io_manager`: archives the raw answer, publishes the batch, loads tables.
+"""`postgres_io_manager`: archives the raw response, publishes the batch, loads tables.
 
-The four catalog assets are slices of one batch. The first slice that is handled publishes the
-whole batch in one transaction, so every materialization event follows the commit.
+The catalog assets are slices of one batch. The first slice that is handled publishes the whole
+batch in one transaction, so every materialization event follows the commit.
 """
 
 import time
@@ -12,37 +12,35 @@ import dagster as dg
 from psycopg.rows import dict_row
 
 from oddins_pipeline import __version__
+from oddins_pipeline.catalog.entities import ENTITIES, LEAGUES
+from oddins_pipeline.catalog.response import RawResponse
 from oddins_pipeline.database.changes import ChangeFilter, changes
-from oddins_pipeline.database.publish import TABLES
+from oddins_pipeline.database.payloads import Payload
 from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.orchestration.change_summary import SCAN_LIMIT, markdown
 from oddins_pipeline.orchestration.failures import to_dagster_failure
-from oddins_pipeline.orchestration.lineage import LINEAGE
-from oddins_pipeline.orchestration.runs import RAW
+from oddins_pipeline.orchestration.jobs import RAW
 from oddins_pipeline.orchestration.session import RunSession
-from oddins_pipeline.pipeline.sync import Archived, Publication
-from oddins_pipeline.provider.client import LeaguesResponse
+from oddins_pipeline.orchestration.table_metadata import column_lineage
+from oddins_pipeline.pipeline.league_sync import LEAGUE_SYNC
+from oddins_pipeline.pipeline.sync import Publication, Sync
+from oddins_pipeline.schema import CATALOG
 
-
-@dataclass(frozen=True)
-class Fetched:
-    """What `raw_leagues` hands over: an answer of the provider, or one of the archive.
-
-    `seconds` is what getting it took.
-    """
-
-    answer: LeaguesResponse | None
-    archived: Archived | None
-    base_url: str
-    seconds: float = 0.0
+TABLES = frozenset(table for entity in ENTITIES for table in entity.tables)
+_LINEAGE = {name: column_lineage(table, RAW) for name, table in CATALOG.items()}
 
 
 @dataclass(frozen=True)
 class Slice:
-    """One catalog table's part of a publication."""
+    """One table's part of a publication."""
 
-    publication: Publication
+    publication: Publication[Any]
     table: str
+
+    @property
+    def sha256(self) -> str:
+        """The payload's hash."""
+        return self.publication.payload.sha256
 
 
 class PostgresIOManager(dg.IOManager):
@@ -51,98 +49,97 @@ class PostgresIOManager(dg.IOManager):
     def __init__(self, run: RunSession) -> None:
         self._run = run
 
-    def handle_output(self, context: dg.OutputContext, obj: Fetched | Slice) -> None:
+    def handle_output(self, context: dg.OutputContext, obj: RawResponse | Payload | Slice) -> None:
         """Commits, then describes what was committed."""
-        try:
-            if isinstance(obj, Fetched):
-                context.add_output_metadata(self.archive(obj))
-            else:
-                context.add_output_metadata(self.publish(obj))
-        except OddinsError as error:
-            raise to_dagster_failure(error) from None
+        with self._run.step_of(LEAGUES):
+            describe = self.publish if isinstance(obj, Slice) else self.archive
+            context.add_output_metadata(describe(obj))  # type: ignore[arg-type]
 
-    def archive(self, fetched: Fetched) -> dict[str, Any]:
+    def archive(self, fetched: RawResponse | Payload) -> dict[str, Any]:
         """Archives what was fetched; returns the metadata of `raw_leagues`. Raises OddinsError."""
-        run = self._run
-        if fetched.answer is not None:
-            run.archived = run.session.archive(fetched.answer, fetched.base_url)
-        else:
-            run.archived = fetched.archived
-        assert run.archived is not None
-        payload = run.archived.payload
+        progress = self._run.of(LEAGUES)
+        assert progress.sync is not None
+        response = fetched if isinstance(fetched, RawResponse) else None
+        payload = fetched if isinstance(fetched, Payload) else progress.sync.archive(fetched)
+        progress.payload = payload
         metadata: dict[str, Any] = {
             "leagues": payload.results,
-            "payload_bytes": run.archived.bytes,
-            "fetch_seconds": round(fetched.seconds, 3),
-            "unchanged": run.archived.unchanged,
-            **self._receipt(payload.id, payload.sha256),
+            "payload_bytes": payload.bytes,
+            "unchanged": payload.unchanged,
+            **self._provenance(payload),
         }
-        quota = fetched.answer.quota if fetched.answer else None
-        if quota is not None and quota.day_remaining is not None:
-            metadata["quota_left"] = quota.day_remaining
+        if response is not None:
+            metadata["fetch_seconds"] = round(response.seconds, 3)
+            if response.quota.day_remaining is not None:
+                metadata["quota_left"] = response.quota.day_remaining
         return metadata
 
-    def _receipt(self, payload_id: int, sha256: str) -> dict[str, Any]:
-        """By which software, with which settings, what was got: enough to repeat it."""
-        settings = self._run.session.settings
+    def _provenance(self, payload: Payload) -> dict[str, Any]:
+        """Provenance: software version, settings hash, payload id."""
+        workspace = self._run.session.workspace
         return {
-            "payload_id": payload_id,
-            "payload_sha256": sha256,
+            "payload_id": payload.id,
+            "payload_sha256": payload.sha256,
             "software_version": __version__,
-            "settings_sha256": settings.fingerprint,
-            "database": self._run.session.target.describe(settings),
+            "settings_sha256": workspace.settings.fingerprint,
+            "database": workspace.database,
         }
 
     def publish(self, part: Slice) -> dict[str, Any]:
-        """Publishes the whole batch when its first slice comes; returns the metadata of the slice's
+        """Publishes the whole batch with its first slice; returns the metadata of the slice's
         table. Raises OddinsError.
         """
-        run = self._run
-        if run.counts is None:
-            started = time.monotonic()
-            run.counts = run.session.publish(part.publication)
-            run.publish_seconds = time.monotonic() - started
-        counts = run.counts[part.table]
+        started = time.monotonic()
+        first = self._run.of(LEAGUES).counts is None
+        progress = self._run.publish(part.publication)
+        if first:
+            progress.publish_seconds = time.monotonic() - started
+        assert progress.counts is not None
+        counts, payload = progress.counts[part.table], part.publication.payload
         moved = counts.inserted + counts.updated + counts.delisted
         return {
             "changes": markdown(self._changes(part) if moved else [], all_of_them=moved),
             "dagster/row_count": self._row_count(part.table),
-            "dagster/column_lineage": LINEAGE[part.table],
-            "payload_id": part.publication.payload.id,
-            "unchanged": part.publication.unchanged,
-            "publish_seconds": round(run.publish_seconds, 3),
+            "dagster/column_lineage": _LINEAGE[part.table],
+            "payload_id": payload.id,
+            "unchanged": payload.unchanged,
+            "publish_seconds": round(progress.publish_seconds, 3),
             **{f"rows_{what}": number for what, number in asdict(counts).items()},
         }
 
     def _changes(self, part: Slice) -> list[dict[str, Any]]:
-        wanted = ChangeFilter(SCAN_LIMIT, entity=part.table, payload_id=part.publication.payload.id)
+        payload_id = part.publication.payload.id
+        wanted = ChangeFilter(SCAN_LIMIT, entity=part.table, payload_id=payload_id)
         with self._run.session.reading() as connection:
             return changes(connection, wanted)
 
     def _row_count(self, table: str) -> int:
         with self._run.session.reading() as connection:
             row = connection.execute(
-                f"SELECT count(*) FROM {_known(table)}"  # noqa: S608 - one of four names
+                f"SELECT count(*) FROM {_known(table)}"  # noqa: S608 - a name of ours
             ).fetchone()
-        return int(str(row[0])) if row else 0
+        return row[0] if row else 0
 
     def load_input(self, context: dg.InputContext) -> Any:
-        """The run's archived answer for `raw_leagues`; for a table, its rows as dicts."""
+        """The run's archived response for `raw_leagues`; for a table, its rows as dicts."""
         name = context.asset_key.path[-1]
+        if name == RAW:
+            with self._run.step_of(LEAGUES):
+                return self._payload(context)
         try:
-            if name == RAW:
-                return self._archived(context)
             return self._rows(name)
         except OddinsError as error:
             raise to_dagster_failure(error) from None
 
-    def _archived(self, context: dg.InputContext) -> Archived:
-        if self._run.archived is not None:
-            return self._run.archived
-        # A retry from failure publishes what its parent archived; a run without raw_leagues
-        # publishes the newest published answer again.
-        run = context.step_context.dagster_run
-        return self._run.session.stored(payload_of_run=run.parent_run_id)
+    def _payload(self, context: dg.InputContext) -> Payload:
+        progress = self._run.of(LEAGUES)
+        if progress.payload is None:
+            # A retry from failure publishes what its parent archived; a run without raw_leagues
+            # publishes the newest published response again.
+            parent = context.step_context.dagster_run.parent_run_id
+            progress.sync = Sync(self._run.session, LEAGUE_SYNC)
+            progress.payload = progress.sync.stored(of_run=parent)
+        return progress.payload
 
     def _rows(self, table: str) -> list[dict[str, Any]]:
         with (
@@ -155,7 +152,7 @@ class PostgresIOManager(dg.IOManager):
 def _known(table: str) -> str:
     if table not in TABLES:
         raise dg.Failure(
-            description=f"the catalog has no table {table}; it has {', '.join(TABLES)}",
+            description=f"the catalog has no table {table}; it has {', '.join(sorted(TABLES))}",
             allow_retries=False,
         )
     return table

@@ -1,4 +1,4 @@
-"""`prune_runs`: Dagster's own runs and events grow without bound unless somebody deletes them."""
+"""`prune_runs`: Dagster's own runs and events grow without bound unless they are deleted."""
 
 from datetime import datetime, timedelta, timezone
 

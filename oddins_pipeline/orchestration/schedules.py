@@ -1,25 +1,25 @@
-"""The daily sync, and a weekly clearing of old runs."""
+"""The daily sync, and a weekly deletion of old runs."""
 
-import os
 from collections.abc import Iterator
 
 import dagster as dg
 
-from oddins_pipeline.orchestration.jobs import PRUNE_JOB, SYNC_JOB, automation_is_on
+from oddins_pipeline.config.settings import AutomationSettings
+from oddins_pipeline.orchestration.jobs import PRUNE_JOB, SYNC_JOB
 from oddins_pipeline.orchestration.runs import sync_in_progress
 
 
-def build_schedules() -> list[dg.ScheduleDefinition]:
-    """Reads its three settings when definitions load: the cron, its time zone, on or off."""
-    on = automation_is_on()
+def build_schedules(settings: AutomationSettings) -> list[dg.ScheduleDefinition]:
+    """The schedules, running by themselves with ODDINS_AUTOMATION=on."""
+    on = settings.automation == "on"
     status = dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED
 
     @dg.schedule(
         job_name=SYNC_JOB,
-        cron_schedule=os.environ.get("ODDINS_SYNC_CRON") or "17 5 * * *",
-        execution_timezone=os.environ.get("ODDINS_SYNC_TIMEZONE") or "UTC",
+        cron_schedule=settings.sync_cron,
+        execution_timezone=settings.sync_timezone,
         default_status=status,
-        description="Once a day, away from 00:00 UTC, when the provider's quota is given anew.",
+        description="Once a day, away from 00:00 UTC, when the provider's quota resets.",
     )
     def daily_league_sync(
         context: dg.ScheduleEvaluationContext,

@@ -1,4 +1,4 @@
-"""Sensors: thin shells around `decisions`, each over one connection of its own."""
+"""Sensors: thin shells around `pipeline`'s policies, each over one connection of its own."""
 
 import json
 from collections.abc import Iterator
@@ -8,194 +8,181 @@ from datetime import datetime, timedelta, timezone
 
 import dagster as dg
 
-from oddins_pipeline.config.settings import Settings, load_settings
-from oddins_pipeline.config.target import Target, choose_target, database_url
+from oddins_pipeline.catalog.entities import LEAGUES
+from oddins_pipeline.config.settings import AutomationSettings
+from oddins_pipeline.config.workspace import Workspace, load_workspace
 from oddins_pipeline.database import backfills, revision
 from oddins_pipeline.database.backfills import Request, StatusUpdate
 from oddins_pipeline.database.connection import Connection, connect, database_errors
 from oddins_pipeline.database.sync_state import last_full_sync
-from oddins_pipeline.logs import register_secrets
 from oddins_pipeline.orchestration.failures import run_failure
-from oddins_pipeline.orchestration.jobs import (
-    BACKFILL_JOB,
-    CLAIM_TAG,
-    REQUEST_TAG,
-    SYNC_JOB,
-    automation_is_on,
-)
+from oddins_pipeline.orchestration.jobs import BACKFILL_JOB, CLAIM_TAG, REQUEST_TAG, SYNC_JOB
 from oddins_pipeline.orchestration.runs import (
     fail_orphaned_runs,
-    is_ours,
+    keys_of,
     record_run_failure,
     sync_in_progress,
 )
-from oddins_pipeline.pipeline.alerts import subscription_warning
-from oddins_pipeline.pipeline.backfill_policy import (
-    CatchUpState,
-    catch_up,
-    due,
-    next_status,
-    rejection_reason,
-)
-from oddins_pipeline.pipeline.notifications import AlertState, send_alerts
+from oddins_pipeline.pipeline.alerts import AlertState, send_alerts, subscription_warning
+from oddins_pipeline.pipeline.backfill_policy import due, next_status, rejection_reason
+from oddins_pipeline.pipeline.catch_up import CatchUpState, catch_up
 from oddins_pipeline.pipeline.quota_policy import background_blocked_reason
+from oddins_pipeline.pipeline.staleness import stale_after
 
 MAX_CONCURRENT = 3
-"""Backfills in the queue or at work: enough to keep it busy, few enough to be overtaken."""
+"""Backfills queued or running: enough to keep the queue busy, few enough to be overtaken."""
 
 LOOK_BACK = timedelta(days=1)
 FAILED = [dg.DagsterRunStatus.FAILURE, dg.DagsterRunStatus.CANCELED]
 
 
 @dataclass(frozen=True)
-class Catalog:
-    """What a tick works with."""
+class Tick:
+    """What one tick of a sensor works with."""
 
-    settings: Settings
-    target: Target
+    workspace: Workspace
     connection: Connection
 
 
 @contextmanager
-def open_catalog(purpose: str) -> Iterator[Catalog]:
+def open_tick(purpose: str) -> Iterator[Tick]:
     """An autocommit connection to the catalog, for one tick. Raises OddinsError."""
-    settings = load_settings()
-    register_secrets(settings.secrets)
-    target = choose_target(settings, reads_only=True)
-    url = database_url(settings, target)
-    with connect(url, settings, purpose=purpose) as connection, database_errors():
-        revision.ensure_current(connection, url=url, upgrade_itself=settings.app_env == "local")
-        yield Catalog(settings, target, connection)
+    workspace = load_workspace(reads_only=True)
+    with connect(workspace, purpose=purpose) as connection, database_errors():
+        revision.ensure_current(connection, workspace)
+        yield Tick(workspace, connection)
 
 
-def build_sensors() -> list[dg.SensorDefinition]:
+def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
     """The three sensors, running by themselves with ODDINS_AUTOMATION=on."""
-    on = automation_is_on()
+    on = settings.automation == "on"
     status = dg.DefaultSensorStatus.RUNNING if on else dg.DefaultSensorStatus.STOPPED
+    return [
+        dg.SensorDefinition(
+            name="backfill_requests_sensor",
+            evaluation_fn=evaluate_backfills,
+            job_name=BACKFILL_JOB,
+            minimum_interval_seconds=15,
+            default_status=status,
+            description="Starts a backfill for each season in `backfill_requests`, and follows"
+            " every request to done or failed.",
+        ),
+        dg.SensorDefinition(
+            name="catch_up_sensor",
+            evaluation_fn=evaluate_catch_up,
+            job_name=SYNC_JOB,
+            minimum_interval_seconds=30,
+            default_status=status,
+            description="Requests a full sync when the last one is stale, with growing pauses;"
+            " notifies the webhook of a stale catalog and of a subscription that ends.",
+        ),
+        dg.SensorDefinition(
+            name="sync_failure_sensor",
+            evaluation_fn=evaluate_failures,
+            minimum_interval_seconds=30,
+            default_status=status,
+            description="Records every run that terminated unexpectedly in `provider_sync_state`,"
+            " and fails it when Dagster has not noticed.",
+        ),
+    ]
 
-    @dg.sensor(
-        job_name=BACKFILL_JOB,
-        minimum_interval_seconds=15,
-        default_status=status,
-        description="Starts a backfill for each season that somebody asks for in"
-        " `backfill_requests`, and sees every request through to done or failed.",
-    )
-    def backfill_requests_sensor(
-        context: dg.SensorEvaluationContext,
-    ) -> dg.SensorResult | dg.SkipReason:
-        with open_catalog("backfill sensor") as catalog:
-            requests = _follow_up(context.instance, catalog)
-            blocked_reason = background_blocked_reason(catalog.connection)
-            if blocked_reason is None:
-                requests += _begin(catalog)
-        if requests:
-            return dg.SensorResult(run_requests=requests)
-        return dg.SkipReason(blocked_reason or "no request is due")
 
-    @dg.sensor(
-        job_name=SYNC_JOB,
-        minimum_interval_seconds=30,
-        default_status=status,
-        description="Asks for a full sync when the last one is stale, with growing pauses; tells"
-        " the webhook of a stale catalog and of a subscription that ends.",
-    )
-    def catch_up_sensor(
-        context: dg.SensorEvaluationContext,
-    ) -> dg.SensorResult | dg.SkipReason:
-        with open_catalog("catch-up sensor") as catalog:
-            synced_at = last_full_sync(catalog.connection)
-            blocked_reason = background_blocked_reason(catalog.connection)
-            ending_soon = subscription_warning(
-                catalog.connection, catalog.settings, catalog.target, may_ask=blocked_reason is None
-            )
-        reason = blocked_reason or sync_in_progress(context.instance)
-        # The connection is closed: the receiver may be slow.
-        told = send_alerts(
-            catalog.settings,
-            _told(context.cursor),
-            last_synced_at=synced_at,
-            subscription=ending_soon,
+def evaluate_backfills(
+    context: dg.SensorEvaluationContext,
+) -> dg.SensorResult | dg.SkipReason:
+    """Follows up what has begun, and begins what is due."""
+    with open_tick("backfill sensor") as tick:
+        requests = _follow_up(context.instance, tick)
+        reason = background_blocked_reason(tick.connection, LEAGUES)
+        if reason is None:
+            requests += _begin(tick)
+    if requests:
+        return dg.SensorResult(run_requests=requests)
+    return dg.SkipReason(reason or "no request is due")
+
+
+def evaluate_catch_up(
+    context: dg.SensorEvaluationContext,
+) -> dg.SensorResult | dg.SkipReason:
+    """Sends the alerts, and requests a sync when one is due."""
+    with open_tick("catch-up sensor") as tick:
+        settings = tick.workspace.settings
+        synced_at = last_full_sync(tick.connection, LEAGUES)
+        blocked = background_blocked_reason(tick.connection, LEAGUES)
+        subscription = subscription_warning(
+            tick.connection, tick.workspace, may_request=blocked is None
         )
-        asked = _asked(context.cursor)
-        context.update_cursor(_cursor(asked, told))
-        if reason is not None:
-            return dg.SkipReason(reason)
-        stale_after = timedelta(hours=catalog.settings.stale_after_hours)
-        asked, reason = catch_up(datetime.now(timezone.utc), synced_at, stale_after, asked)
-        context.update_cursor(_cursor(asked, told))
-        if reason is not None:
-            return dg.SkipReason(reason)
-        # By the moment: a cursor that was reset on the page would count the same times again, and
-        # Dagster would skip the keys that it has seen.
-        key = f"catch-up {asked.at}"
-        return dg.SensorResult(run_requests=[dg.RunRequest(run_key=key)])
-
-    @dg.sensor(
-        minimum_interval_seconds=30,
-        default_status=status,
-        description="Gives every run that died without a word its line in"
-        " `provider_sync_state`, and ends it when Dagster has not noticed.",
-    )
-    def sync_failure_sensor(
-        context: dg.SensorEvaluationContext,
-    ) -> dg.SkipReason:
-        since = datetime.now(timezone.utc) - LOOK_BACK
-        if context.cursor:
-            since = datetime.fromisoformat(context.cursor)
-        with open_catalog("failure sensor") as catalog:
-            dead = fail_orphaned_runs(
-                context.instance, catalog.connection, catalog.settings, catalog.target
-            )
-            latest = _record_failed_runs(context.instance, catalog, since)
-        context.update_cursor(latest.isoformat())
-        ended = ", ".join(run_id[:8] for run_id in dead)
-        return dg.SkipReason(f"ended {ended}" if dead else "no run has died")
-
-    return [backfill_requests_sensor, catch_up_sensor, sync_failure_sensor]
+    reason = blocked or sync_in_progress(context.instance)
+    # The connection is closed: the receiver may be slow.
+    alerts, state = _read_cursor(context.cursor)
+    alerts = send_alerts(settings, alerts, last_synced_at=synced_at, subscription=subscription)
+    context.update_cursor(_cursor(state, alerts))
+    if reason is not None:
+        return dg.SkipReason(reason)
+    now = datetime.now(timezone.utc)
+    state, reason = catch_up(now, synced_at, stale_after(settings, LEAGUES), state)
+    context.update_cursor(_cursor(state, alerts))
+    if reason is not None:
+        return dg.SkipReason(reason)
+    # By the time: a cursor that was reset in the UI would count the same numbers again, and Dagster
+    # skips the keys that it has seen.
+    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"catch-up {state.at}")])
 
 
-def _follow_up(instance: dg.DagsterInstance, catalog: Catalog) -> list[dg.RunRequest]:
-    """Settles what has ended; asks again for what was claimed and then never became a run."""
+def evaluate_failures(context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Records failed runs, and fails orphaned ones."""
+    since = datetime.now(timezone.utc) - LOOK_BACK
+    if context.cursor:
+        since = datetime.fromisoformat(context.cursor)
+    with open_tick("failure sensor") as tick:
+        orphaned = fail_orphaned_runs(context.instance, tick.connection, tick.workspace)
+        latest = _record_failed_runs(context.instance, tick, since)
+    context.update_cursor(latest.isoformat())
+    failed = ", ".join(run_id[:8] for run_id in orphaned)
+    return dg.SkipReason(f"failed {failed}" if orphaned else "no run terminated unexpectedly")
+
+
+def _follow_up(instance: dg.DagsterInstance, tick: Tick) -> list[dg.RunRequest]:
+    """Updates what has ended; requests again what was claimed and then never became a run."""
     lost = []
-    for request in backfills.open_requests(catalog.connection):
+    for request in backfills.open_requests(tick.connection):
         if request.status != "running":
             continue
         run = next(iter(instance.get_runs(dg.RunsFilter(tags=_tags(request)), limit=1)), None)
-        if run is None and not _give_up(catalog, request):
+        if run is None and not _reject(tick, request):
             lost.append(_run_request(request))
         elif run is not None and run.is_finished:
-            ended = run_failure(instance, run.run_id)
-            settled = next_status(request, ended, pause=catalog.settings.backfill_pause)
-            backfills.update_status(catalog.connection, request, settled)
+            failure = run_failure(instance, run.run_id)
+            pause = tick.workspace.settings.backfill_pause
+            update = next_status(request, failure, pause=pause)
+            backfills.update_status(tick.connection, request, update)
     return lost
 
 
-def _begin(catalog: Catalog) -> list[dg.RunRequest]:
+def _begin(tick: Tick) -> list[dg.RunRequest]:
     begun = []
     now = datetime.now(timezone.utc)
-    for request in due(
-        backfills.open_requests(catalog.connection), now, max_concurrent=MAX_CONCURRENT
-    ):
-        if _give_up(catalog, request):
+    requests = backfills.open_requests(tick.connection)
+    for request in due(requests, now, max_concurrent=MAX_CONCURRENT):
+        if _reject(tick, request):
             continue
-        claimed = backfills.claim(catalog.connection, request)
+        claimed = backfills.claim(tick.connection, request)
         if claimed is not None:
             begun.append(_run_request(claimed))
     return begun
 
 
-def _give_up(catalog: Catalog, request: Request) -> bool:
-    """Settles a request that no run can fulfil."""
+def _reject(tick: Tick, request: Request) -> bool:
+    """Closes a request that no run can fulfil."""
     reason = rejection_reason(request)
     if reason is not None:
-        backfills.update_status(
-            catalog.connection, request, StatusUpdate("failed", request.attempts, reason)
-        )
+        update = StatusUpdate("failed", request.attempts, reason)
+        backfills.update_status(tick.connection, request, update)
     return reason is not None
 
 
 def _run_request(request: Request) -> dg.RunRequest:
-    """The same key for the same attempt: asked for twice, it still becomes one run."""
+    """The same key for the same attempt: requested twice, it still becomes one run."""
     tags = _tags(request)
     return dg.RunRequest(
         run_key=f"backfill {request.id} claimed {tags[CLAIM_TAG]}",
@@ -208,26 +195,22 @@ def _tags(request: Request) -> dict[str, str]:
     return {REQUEST_TAG: str(request.id), CLAIM_TAG: request.next_attempt_at.isoformat()}
 
 
-def _cursor(asked: CatchUpState, told: AlertState) -> str:
-    return json.dumps({**asdict(asked), **asdict(told)}, default=str)
+def _cursor(state: CatchUpState, alerts: AlertState) -> str:
+    return json.dumps({**asdict(state), **asdict(alerts)}, default=str)
 
 
-def _told(cursor: str | None) -> AlertState:
-    kept = json.loads(cursor) if cursor else {}
-    return AlertState(kept.get("stale_since"), kept.get("subscription_day"))
+def _read_cursor(cursor: str | None) -> tuple[AlertState, CatchUpState]:
+    stored = json.loads(cursor) if cursor else {}
+    at = stored.get("at")
+    return (
+        AlertState(stored.get("stale_since"), stored.get("subscription_day")),
+        CatchUpState(
+            stored.get("since"), stored.get("times", 0), datetime.fromisoformat(at) if at else None
+        ),
+    )
 
 
-def _asked(cursor: str | None) -> CatchUpState:
-    if not cursor:
-        return CatchUpState(None, 0, None)
-    kept = json.loads(cursor)
-    at = datetime.fromisoformat(kept["at"]) if kept["at"] else None
-    return CatchUpState(kept["since"], kept["times"], at)
-
-
-def _record_failed_runs(
-    instance: dg.DagsterInstance, catalog: Catalog, since: datetime
-) -> datetime:
+def _record_failed_runs(instance: dg.DagsterInstance, tick: Tick, since: datetime) -> datetime:
     """Records the runs that have failed since then; returns up to when it has looked."""
     records = instance.get_run_records(
         dg.RunsFilter(statuses=FAILED, updated_after=since),
@@ -238,8 +221,6 @@ def _record_failed_runs(
     latest = since
     for record in records:
         latest = record.update_timestamp.replace(tzinfo=timezone.utc)
-        if is_ours(record.dagster_run) and record.start_time is not None:
-            record_run_failure(
-                instance, catalog.connection, catalog.settings, catalog.target, record.dagster_run
-            )
+        if keys_of(record.dagster_run) and record.start_time is not None:
+            record_run_failure(instance, tick.connection, tick.workspace, record.dagster_run)
     return latest

@@ -7,44 +7,77 @@ exception in a resource's set-up would be a RUN_EXCEPTION with two traces, repea
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, field
 from typing import Any
 
 import dagster as dg
 
-from oddins_pipeline.config.settings import load_settings
-from oddins_pipeline.config.target import choose_target
+from oddins_pipeline.catalog.entities import Entity, SyncKey
+from oddins_pipeline.config.workspace import Workspace, load_workspace
+from oddins_pipeline.database.merge import TableCounts
+from oddins_pipeline.database.payloads import Payload
 from oddins_pipeline.errors import InterruptedSyncError, OddinsError
-from oddins_pipeline.logs import register_secrets, set_run
+from oddins_pipeline.logs import set_run
 from oddins_pipeline.orchestration.failures import step_failure, to_dagster_failure
-from oddins_pipeline.orchestration.runs import entity_of, fail_orphaned_runs
-from oddins_pipeline.pipeline.backfill_policy import FREE
-from oddins_pipeline.pipeline.failure_recorder import record_failure
-from oddins_pipeline.pipeline.sync import Archived, Publication, Session, open_session
-from oddins_pipeline.provider.client import ApiFootball, LeaguesResponse
+from oddins_pipeline.orchestration.jobs import STEPS
+from oddins_pipeline.orchestration.runs import fail_orphaned_runs, keys_of
+from oddins_pipeline.pipeline.failures import RunFailure, record_failure
+from oddins_pipeline.pipeline.session import Session, open_session
+from oddins_pipeline.pipeline.sync import Publication, Sync
+from oddins_pipeline.provider.client import ApiFootball
 
 logger = logging.getLogger(__name__)
 
 
+@dataclass
+class EntityProgress:
+    """How far one entity of the run has come."""
+
+    sync: Sync[Any] | None = None
+    payload: Payload | None = None
+    counts: TableCounts | None = None
+    publish_seconds: float = 0.0
+    error: OddinsError | None = None
+
+
+@dataclass
 class RunSession:
     """What the steps of one run share: the session, or why there is none."""
 
-    def __init__(self, session: Session | None, refusal: OddinsError | None = None) -> None:
-        self._session = session
-        self._refusal = refusal
-        self.archived: Archived | None = None
-        self.publication: Publication | None = None
-        self.counts: dict[str, Any] | None = None
-        self.publish_seconds = 0.0
-        self.answer: LeaguesResponse | None = None
+    opened: Session | None
+    refusal: OddinsError | None = None
+    progress: dict[str, EntityProgress] = field(default_factory=dict)
 
     @property
     def session(self) -> Session:
-        """The session. Raises dg.Failure with the reason when there is none."""
-        if self._refusal is not None:
-            raise to_dagster_failure(self._refusal) from None
-        assert self._session is not None
-        return self._session
+        """The session. Raises its refusal when there is none."""
+        if self.refusal is not None:
+            raise self.refusal
+        assert self.opened is not None
+        return self.opened
+
+    def of(self, entity: Entity) -> EntityProgress:
+        """The progress of one entity."""
+        return self.progress.setdefault(entity.name, EntityProgress())
+
+    @contextmanager
+    def step_of(self, entity: Entity) -> Iterator[EntityProgress]:
+        """Part of an entity's step: its errors are kept, and become Dagster's failure."""
+        progress = self.of(entity)
+        try:
+            yield progress
+        except OddinsError as error:
+            progress.error = error
+            raise to_dagster_failure(error) from None
+
+    def publish(self, publication: Publication[Any]) -> EntityProgress:
+        """Publishes the batch once, however many of its tables ask. Raises OddinsError."""
+        progress = self.of(publication.payload.entity)
+        if progress.counts is None:
+            assert progress.sync is not None
+            progress.counts = progress.sync.publish(publication)
+        return progress
 
 
 @dg.resource(
@@ -59,53 +92,55 @@ class RunSession:
     description="The run's advisory lock and the one connection that it writes with.",
 )
 def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
-    """Opens the session for the length of a run and records the run's failure at its end."""
+    """Opens the session for the length of a run and records the run's failures at its end."""
     assert context.run is not None
     assert context.instance is not None
     instance, run_id = context.instance, context.run.run_id
-    set_run(run_id)
-    entity = entity_of(context.run)
+    set_run(context.run.job_name, run_id)
+    keys = keys_of(context.run)
+    workspace: Workspace | None = None
     with ExitStack() as stack:
-        settings = target = None
         try:
-            settings = load_settings()
-            register_secrets(settings.secrets)
-            target = choose_target(settings)
-            wait = context.resource_config.get("lock_timeout", settings.lock_timeout)
-            session = stack.enter_context(
-                open_session(settings, target, run_id=run_id, lock_timeout=wait)
-            )
+            workspace = load_workspace()
+            wait = context.resource_config.get("lock_timeout", workspace.settings.lock_timeout)
+            session = stack.enter_context(open_session(workspace, run_id=run_id, lock_timeout=wait))
             run = RunSession(session)
-            fail_orphaned_runs(instance, session.connection, settings, target)
+            fail_orphaned_runs(instance, session.connection, workspace)
         except OddinsError as error:
             run = RunSession(None, error)
         except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
-            # No step has begun whose failure could tell.
+            # No step has begun whose failure could be recorded at the end.
             stack.close()
-            if settings is not None and target is not None:
-                told = InterruptedSyncError()
-                record_failure(
-                    settings,
-                    target,
-                    str(told),
-                    entity=entity,
-                    run_id=run_id,
-                    outcome=told.outcome,
-                )
+            if workspace is not None:
+                record_failure(workspace, RunFailure.of(InterruptedSyncError()), keys, run_id)
             raise
         yield run
         stack.close()
-        failed = step_failure(instance, run_id)
-        if failed and failed.outcome not in FREE and settings is not None and target is not None:
-            record_failure(
-                settings,
-                target,
-                failed.message,
-                entity=entity,
-                run_id=run_id,
-                outcome=failed.outcome,
-                at=failed.at,
-            )
+        if workspace is not None:
+            _record_failures(instance, workspace, run, keys, run_id)
+
+
+def _record_failures(
+    instance: dg.DagsterInstance,
+    workspace: Workspace,
+    run: RunSession,
+    keys: list[SyncKey],
+    run_id: str,
+) -> None:
+    """Each entity's own error; what belongs to none (an interrupt, a fault of this code) for each
+    entity that has not finished. Other assets of the run may fail as they like.
+    """
+    other: RunFailure | None = None
+    unfinished = [key for key in keys if run.of(key.entity).counts is None]
+    if run.refusal is not None:
+        other = RunFailure.of(run.refusal)
+    elif any(run.of(key.entity).error is None for key in unfinished):
+        other = step_failure(instance, run_id, STEPS)
+    for key in unfinished:
+        error = run.of(key.entity).error
+        failure = RunFailure.of(error) if error is not None else other
+        if failure is not None:
+            record_failure(workspace, failure, [key], run_id)
 
 
 def given_session(run: RunSession) -> dg.ResourceDefinition:

@@ -2,9 +2,9 @@
 
 dagster.yaml names `CatalogStorage` under `storage: custom:`, without any config: what travels to
 run workers and code servers (`InstanceRef`, visible in `ps`) is the class's name, and each
-process reads the settings for itself. dagster-postgres stays at work below; two things differ:
+process reads the settings for itself. dagster-postgres does the work; two things differ:
 one pool of connections serves runs, events and schedules, where it opens a connection for nearly
-every call, and processes that start at once on an empty database make the tables one by one.
+every call, and processes that start together on an empty database create the tables one at a time.
 """
 
 from __future__ import annotations
@@ -59,9 +59,9 @@ class CatalogStorage(DagsterPostgresStorage):
         config_value: Mapping[str, Any],  # noqa: ARG003 - Dagster's signature
     ) -> CatalogStorage:
         """The storage at the settings' catalog. Raises UsageError when they name none."""
-        from oddins_pipeline.config.target import catalog_url
+        from oddins_pipeline.config.workspace import load_workspace
 
-        return cls(storage_url(catalog_url()), inst_data)
+        return cls(storage_url(load_workspace(reads_only=True).url), inst_data)
 
 
 def storage_url(catalog_url: str) -> str:
@@ -107,7 +107,7 @@ def _engine(postgres_url: str, pid: int) -> Engine:  # noqa: ARG001 - a forked c
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Maps what Dagster's storage raises when the database is gone to DatabaseError."""
+    """Maps what Dagster's storage raises when the database is lost to DatabaseError."""
     try:
         yield
     except (DagsterPostgresException, DBAPIError) as error:

@@ -1,1 +1,1 @@
-"""API-Football: one request, its answer or one of the errors of `oddins_pipeline.errors`."""
+"""API-Football: one request, its response or one of the errors of `oddins_pipeline.errors`."""

@@ -1,4 +1,4 @@
-"""The HTTP client: serial, bounded in bytes, time and attempts; the key goes in one header."""
+"""The provider's client: serial, bounded in bytes, time and attempts."""
 
 from __future__ import annotations
 
@@ -10,67 +10,39 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from datetime import datetime, timezone
 from types import TracebackType
-from typing import Any, Protocol, TypeVar
-from urllib.parse import urlsplit
+from typing import Any, NamedTuple
 
-import httpx
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt
 from typing_extensions import Self
 
 from oddins_pipeline.catalog.account import Account, Quota, account_of, lapsed
-from oddins_pipeline.catalog.response import canonical_hash, entries_of
-from oddins_pipeline.config.target import REAL_SOURCE, SAMPLE_SOURCE
-from oddins_pipeline.database.payloads import Params, RawResponse
+from oddins_pipeline.catalog.requests import (
+    SAMPLE_HEADER,
+    SAMPLE_SOURCE,
+    SOURCE,
+    Params,
+    RequestLimits,
+    RequestLog,
+)
+from oddins_pipeline.catalog.response import RawResponse, canonical_hash, entries_of
 from oddins_pipeline.errors import (
+    RETRIED,
     MalformedResponseError,
     ProviderError,
-    ProviderFaultError,
     QuotaError,
     RateLimitError,
-    TransportError,
-    UsageError,
 )
 from oddins_pipeline.logs import register_secrets
 from oddins_pipeline.provider.error_mapping import parse_or_raise, quota_of
-from oddins_pipeline.provider.transport import Response, send
-from oddins_pipeline.urls import is_loopback
+from oddins_pipeline.provider.transport import Response, Transport
 
 logger = logging.getLogger(__name__)
 
 KEY_HEADER = "x-apisports-key"
-SAMPLE_HEADER = "x-oddins-sample"
 MINUTE = 60.0
 MIN_KEY_LENGTH = 6
 MIN_PAUSE = 1.0
-"""Seconds before any further attempt, also when the provider asks for none."""
-
-T = TypeVar("T")
-
-
-class Log(Protocol):
-    """Where requests are counted and recorded: `database.requests.RequestLog`."""
-
-    def try_acquire(self, path: str, params: dict[str, str]) -> tuple[int | None, float]:
-        """See `RequestLog.try_acquire`."""
-
-    def complete(self, row_id: int, *, status: int | None, outcome: str, quota: Quota) -> None:
-        """See `RequestLog.complete`."""
-
-    def save_subscription(self, account: Account) -> None:
-        """See `RequestLog.save_subscription`."""
-
-
-@dataclass(frozen=True)
-class RequestLimits:
-    """All in seconds; `max_bytes` after decompression."""
-
-    connect: float
-    read: float
-    attempt: float
-    total: float
-    attempts: int
-    max_retry_after: float
-    max_bytes: int
+"""Seconds before any further attempt, also when the provider allows none."""
 
 
 @dataclass(frozen=True)
@@ -81,36 +53,36 @@ class Clock:
     sleep: Callable[[float], None] = time.sleep
 
 
-@dataclass(frozen=True)
-class LeaguesResponse:
-    """A good answer: `entries` is `response`, `received` what the archive keeps."""
-
-    received: RawResponse
-    entries: list[Any]
-    source: str
-    quota: Quota
+class _Success(NamedTuple):
+    value: Any
+    response: Response
+    completed_at: datetime
 
 
 class ApiFootball:
-    """A session with the provider. Errors are those of `oddins_pipeline.errors`."""
+    """A session with the provider. Errors are those of `oddins_pipeline.errors`.
+
+    `transport` replaces the network in tests: see `provider.transport`.
+    """
 
     def __init__(
         self,
         base_url: str,
         key: str,
-        timeouts: RequestLimits,
-        log: Log,
+        limits: RequestLimits,
+        log: RequestLog,
         *,
         clock: Clock | None = None,
-        transport: httpx.BaseTransport | None = None,
+        transport: Any = None,
     ) -> None:
         register_secrets((key,))
         self.base_url = base_url
         self._key = key
-        self._timeouts = timeouts
+        self._limits = limits
         self._log = log
         self._clock = clock or Clock()
-        self._http = _http_client(base_url, key, timeouts, transport)
+        headers = {KEY_HEADER: key, "accept-encoding": "gzip"}
+        self._transport = Transport(base_url, headers, limits, mock=transport)
 
     def __enter__(self) -> Self:
         return self
@@ -121,52 +93,54 @@ class ApiFootball:
         error: BaseException | None,
         trace: TracebackType | None,
     ) -> None:
-        self._http.close()
+        self._transport.close()
 
-    def leagues(self, params: Params) -> LeaguesResponse:
-        """`GET /leagues`: the whole list, or the part that `params` name. One request when all
-        goes well. Raises ProviderError.
+    def fetch(self, path: str, params: Params) -> RawResponse:
+        """`GET path`: a whole list, or the part that `params` name. One request unless it is
+        retried. Raises ProviderError.
         """
-        return self._answer("leagues", params)
+        name = path.rpartition("/")[2]
+        logger.info(f"fetching {name}", extra={"path": path, **params})
+        started = self._clock.monotonic()
+        try:
+            value, response, completed_at = self._get(path, params, self._read_list)
+        except QuotaError as error:
+            raise self._quota_or_subscription(error) from None
+        logger.info(f"received {len(value)} {name}", extra={f"{name}_received": len(value)})
+        is_sample = response.headers.get(SAMPLE_HEADER) == "1"
+        return RawResponse(
+            body=response.body,
+            params=params,
+            entries=value,
+            sha256=canonical_hash(value),
+            fetched_at=completed_at,
+            source=SAMPLE_SOURCE if is_sample else SOURCE,
+            base_url=self.base_url,
+            quota=quota_of(response.headers),
+            results=len(value),
+            seconds=self._clock.monotonic() - started,
+        )
 
     def status(self) -> Account:
         """`GET /status`, which costs no quota. Raises ProviderError.
 
         The account's part is personal: it is dropped here.
         """
-        account = self._get("/status", {}, lambda value, _: account_of(value), attempts=1)
+        success = self._get("/status", {}, lambda value, _: account_of(value), attempts=1)
+        account: Account = success.value
         self._log.save_subscription(account)
         return account
 
-    def _answer(self, what: str, params: Params) -> LeaguesResponse:
-        """A list of entries, whose path is its name, as the archive and the core take it."""
-        logger.info(f"fetching {what}", extra={"path": f"/{what}", **params})
-
-        def read(value: Any, response: Response) -> LeaguesResponse:
-            logger.info("validating the response", extra={"bytes": len(response.body)})
-            entries = entries_of(value)
-            if _echoes_key(response.body, self._key):
-                # Such an answer must not be archived, and what echoes a key is not the provider.
-                raise MalformedResponseError("the answer repeats the key and is not kept")
-            received = RawResponse(
-                body=response.body,
-                params=params,
-                fetched_at=datetime.now(timezone.utc),
-                sha256=canonical_hash(entries),
-                results=len(entries),
-            )
-            return LeaguesResponse(received, entries, _source(response), quota_of(response.headers))
-
-        try:
-            answer = self._get(f"/{what}", params, read)
-        except QuotaError as error:
-            raise self._quota_or_subscription(error) from None
-        count = answer.received.results
-        logger.info(f"received {count} {what}", extra={f"{what}_received": count})
-        return answer
+    def _read_list(self, value: Any, response: Response) -> list[Any]:
+        logger.info("validating the response", extra={"bytes": len(response.body)})
+        entries = entries_of(value)
+        if _echoes_key(response.body, self._key):
+            # It must not be archived, and what echoes a key is not the provider.
+            raise MalformedResponseError("the response repeats the key and is not archived")
+        return entries
 
     def _quota_or_subscription(self, error: QuotaError) -> ProviderError:
-        """`errors.requests` may also mean a lapsed subscription: /status, free, tells which."""
+        """`errors.requests` may also mean a lapsed subscription: /status, free, decides."""
         try:
             account = self.status()
         except ProviderError:
@@ -177,37 +151,36 @@ class ApiFootball:
         self,
         path: str,
         params: Params,
-        read: Callable[[Any, Response], T],
+        read: Callable[[Any, Response], Any],
         *,
         attempts: int | None = None,
-    ) -> T:
+    ) -> _Success:
         started = self._clock.monotonic()
 
         def wait(state: RetryCallState) -> float:
             return self._pause(state, started)
 
         retrying = Retrying(
-            retry=retry_if_exception_type((RateLimitError, ProviderFaultError, TransportError)),
-            stop=stop_after_attempt(attempts or self._timeouts.attempts),
+            retry=retry_if_exception_type(RETRIED),
+            stop=stop_after_attempt(attempts or self._limits.attempts),
             wait=wait,
             sleep=self._clock.sleep,
             reraise=True,
         )
-        result: T = retrying(self._attempt, path, params, read, started)
-        return result
+        return retrying(self._attempt, path, params, read, started)
 
     def _pause(self, state: RetryCallState, started: float) -> float:
         """Seconds before the next attempt. Raises the attempt's error when that is too long."""
         error = state.outcome.exception() if state.outcome else None
         assert isinstance(error, ProviderError)
         pause = _backoff(error, state.attempt_number)
-        if pause > self._timeouts.max_retry_after or pause > self._left(started):
-            raise type(error)(error.cause, remedy=_retry_at(pause)) from None
+        if pause > self._limits.max_retry_after or pause > self._left(started):
+            raise type(error)(error.cause, hint=_retry_at(pause)) from None
         logger.warning(
-            "the request failed, trying again",
+            "the request failed, retrying",
             extra={
                 "attempt": state.attempt_number,
-                "outcome": error.outcome,
+                "code": error.code,
                 "reason": str(error),
                 "pause_seconds": round(pause, 1),
             },
@@ -215,39 +188,31 @@ class ApiFootball:
         return pause
 
     def _left(self, started: float) -> float:
-        """Seconds of the time for all attempts."""
-        return self._timeouts.total - (self._clock.monotonic() - started)
+        """Seconds left for all attempts."""
+        return self._limits.total_timeout - (self._clock.monotonic() - started)
 
     def _attempt(
-        self, path: str, params: Params, read: Callable[[Any, Response], T], started: float
-    ) -> T:
+        self, path: str, params: Params, read: Callable[[Any, Response], Any], started: float
+    ) -> _Success:
         row_id = self._acquire_slot(path, params, started)
         response: Response | None = None
         outcome = "interrupted"
         try:
-            response = send(
-                self._http,
-                path,
-                params,
-                seconds=min(self._timeouts.attempt, max(MIN_PAUSE, self._left(started))),
-                max_bytes=self._timeouts.max_bytes,
-            )
-            result = read(
-                parse_or_raise(response.status, response.headers, response.body), response
-            )
+            left = max(MIN_PAUSE, self._left(started))
+            response = self._transport.get(path, params, timeout=left)
+            value = read(parse_or_raise(response.status, response.headers, response.body), response)
             outcome = "ok"
         except ProviderError as error:
-            outcome = error.outcome
+            outcome = error.code
             raise
-        else:
-            return result
         finally:
-            self._log.complete(
+            completed_at = self._log.complete(
                 row_id,
                 status=response.status if response else None,
                 outcome=outcome,
                 quota=quota_of(response.headers) if response else Quota(),
             )
+        return _Success(value, response, completed_at)
 
     def _acquire_slot(self, path: str, params: Params, started: float) -> int:
         """Waits until the minute has room, and returns the request's row."""
@@ -257,44 +222,17 @@ class ApiFootball:
                 return row_id
             if pause > self._left(started):
                 raise RateLimitError(
-                    "the minute's requests are taken, for longer than this may wait",
-                    remedy=_retry_at(pause),
+                    "the minute's requests are used up for longer than this may wait",
+                    hint=_retry_at(pause),
                 )
             logger.info("waiting for the minute's limit", extra={"pause_seconds": round(pause, 1)})
             self._clock.sleep(pause)
 
 
-def _http_client(
-    base_url: str, key: str, timeouts: RequestLimits, transport: httpx.BaseTransport | None
-) -> httpx.Client:
-    """Raises UsageError, quoting nothing: a proxy's address may hold a password."""
-    local = is_loopback(urlsplit(base_url).hostname)
-    try:
-        return httpx.Client(
-            base_url=base_url,
-            headers={KEY_HEADER: key, "accept-encoding": "gzip"},
-            timeout=httpx.Timeout(timeouts.read, connect=timeouts.connect),
-            # Requests are seconds or a day apart: a kept connection would only go stale.
-            limits=httpx.Limits(max_keepalive_connections=0),
-            follow_redirects=False,
-            # A proxy must not see what is meant for this machine.
-            trust_env=not local,
-            # Loading the authorities' certificates takes longer than parsing the answer.
-            verify=not (local and base_url.startswith("http:")),
-            transport=transport,
-        )
-    except (ValueError, OSError, ImportError, httpx.InvalidURL):
-        raise UsageError(
-            "the environment's proxy or certificates cannot be used;"
-            " check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
-        ) from None
-
-
 def _backoff(error: ProviderError, attempt: int) -> float:
-    """Exponential with jitter; never less than the provider asks for; a minute for its limit."""
+    """Exponential with jitter; at least the provider's Retry-After; a minute for its limit."""
     if isinstance(error, RateLimitError):
-        asked = error.retry_after if error.retry_after is not None else MINUTE
-        return max(MIN_PAUSE, asked)
+        return max(MIN_PAUSE, MINUTE if error.retry_after is None else error.retry_after)
     pause = min(30.0, 2.0 ** (attempt - 1)) * random.uniform(0.5, 1.5)  # noqa: S311
     return max(pause, error.retry_after or 0.0)
 
@@ -303,16 +241,16 @@ def _retry_at(pause: float) -> str:
     try:
         when = datetime.fromtimestamp(time.time() + pause, timezone.utc)
     except (OverflowError, ValueError, OSError):
-        return "the provider names a time beyond the calendar to come back"
-    return f"waiting helps: come back after {when:%Y-%m-%d %H:%M:%S} UTC"
+        return "the provider's Retry-After is beyond the calendar"
+    return f"retry after {when:%Y-%m-%d %H:%M:%S} UTC"
 
 
 _ESCAPED = re.compile(rb"""\\(?:u00([2-7][0-9a-fA-F])|([/"\\]))""")
 
 
 def _echoes_key(body: bytes, key: str) -> bool:
-    """Whether the body holds the key, plainly or by JSON's escapes. A word too short to be a
-    key, as one gives to a stand-in of the provider, may be anywhere.
+    """Whether the body holds the key, plainly or by JSON's escapes. A text too short to be a key,
+    as used with a stand-in for the provider, may occur anywhere.
     """
     if len(key) < MIN_KEY_LENGTH:
         return False
@@ -322,7 +260,3 @@ def _echoes_key(body: bytes, key: str) -> bool:
         return False
     plain = _ESCAPED.sub(lambda m: bytes.fromhex(m[1].decode()) if m[1] else m[2], body)
     return key.encode() in plain
-
-
-def _source(response: Response) -> str:
-    return SAMPLE_SOURCE if response.headers.get(SAMPLE_HEADER) == "1" else REAL_SOURCE

@@ -1,4 +1,4 @@
-"""From an answer to an error: PROVIDER.md's table as pure functions."""
+"""From a response to an error: the table of docs/provider.md as pure functions."""
 
 from __future__ import annotations
 
@@ -30,20 +30,20 @@ PARAMETERS = frozenset(
 )
 _QUOTED = 200
 _ACCOUNT = (RejectedKeyError, SuspendedError, PlanError, QuotaError)
-"""What the account may not do: no status makes asking again right."""
+"""What the account may not do: no status makes a retry useful."""
 HTTP_OK, HTTP_EMPTY, HTTP_UNAUTHORIZED, HTTP_FORBIDDEN, HTTP_TOO_MANY = 200, 204, 401, 403, 429
 HTTP_SERVER_ERROR, HTTP_PROVIDER_TIMEOUT = 500, 499
 
 
 def parse_or_raise(status: int, headers: Mapping[str, str], body: bytes) -> Any:
-    """The parsed body of a success, or the error that the answer is.
+    """The parsed body of a success, or the error that the response is.
 
     Raises a ProviderError. The text of an unknown error is quoted, redacted.
     """
     if status not in {HTTP_OK, HTTP_EMPTY}:
         raise _of_status(status, headers, body)
     if status == HTTP_EMPTY and not body:
-        raise ProviderFaultError("the provider answered with nothing (HTTP 204)")
+        raise ProviderFaultError("the provider sent an empty response (HTTP 204)")
     try:
         value = parse_body(body)
     except MalformedResponseError as error:
@@ -55,12 +55,12 @@ def parse_or_raise(status: int, headers: Mapping[str, str], body: bytes) -> Any:
 
 
 def _of_status(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-    """The error of an answer that is no success."""
+    """The error of a response that is no success."""
     if 300 <= status < 400:  # noqa: PLR2004
         return ProviderFaultError(
-            f"the provider answered with a redirect (HTTP {status}), which is never followed:"
+            f"the provider responded with a redirect (HTTP {status}), which is never followed:"
             " the key would travel",
-            remedy="try again later, and check API_FOOTBALL_BASE_URL",
+            hint="retry later, and check API_FOOTBALL_BASE_URL",
         )
     reported = _of_errors(_errors_or_nothing(body), headers)
     if isinstance(reported, _ACCOUNT):
@@ -73,7 +73,7 @@ def _of_status(status: int, headers: Mapping[str, str], body: bytes) -> Provider
         return ProviderFaultError(
             f"the provider failed (HTTP {status})", retry_after=_asked_pause(headers)
         )
-    return reported or UnknownProviderError(f"the provider answered HTTP {status}")
+    return reported or UnknownProviderError(f"the provider responded with HTTP {status}")
 
 
 def _errors_or_nothing(body: bytes) -> dict[str, str]:
@@ -95,13 +95,12 @@ def _of_errors(errors: dict[str, str], headers: Mapping[str, str]) -> ProviderEr
     if "ip" in errors or "domain" in errors:
         return RejectedKeyError(
             f"the provider does not accept this machine's address ({said})",
-            remedy="waiting does not help: add it to the account's list in the provider's"
-            " dashboard",
+            hint="do not retry; add it to the account's list in the provider's dashboard",
         )
     if "ratelimit" in errors:
         return _rate_limit(headers)
     if "requests" in errors:
-        return QuotaError(f"the day's requests are spent ({said})")
+        return QuotaError(f"daily request quota exhausted ({said})")
     if "plan" in errors:
         return PlanError(f"the provider's plan does not cover this request ({said})")
     if "bug" in errors:
@@ -112,17 +111,17 @@ def _of_errors(errors: dict[str, str], headers: Mapping[str, str]) -> ProviderEr
     if fields:
         return BadRequestError(f"the provider refuses the parameter {', '.join(fields)} ({said})")
     named = _quoted("; ".join(f"{key}: {text}" for key, text in errors.items()))
-    return UnknownProviderError(f"the provider answered with an unknown error ({named})")
+    return UnknownProviderError(f"the provider responded with an unknown error ({named})")
 
 
 def _quoted(text: str) -> str:
-    """Untrusted: one line, redacted, and marked as somebody else's words."""
+    """Untrusted: one line, redacted, and marked as a quotation."""
     return f'"{sanitize(text, _QUOTED)}"'
 
 
 def _rate_limit(headers: Mapping[str, str]) -> RateLimitError:
     return RateLimitError(
-        "the provider's limit of requests a minute is reached", retry_after=_asked_pause(headers)
+        "the provider's limit of requests per minute is reached", retry_after=_asked_pause(headers)
     )
 
 
@@ -148,7 +147,7 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 
 
 def quota_of(headers: Mapping[str, str]) -> Quota:
-    """What the headers say of the account; absent or odd ones are None."""
+    """What the headers say of the account; absent or unreadable ones are None."""
     return Quota(
         _whole(headers.get("x-ratelimit-requests-limit")),
         _whole(headers.get("x-ratelimit-requests-remaining")),

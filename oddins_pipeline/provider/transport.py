@@ -1,12 +1,13 @@
-"""One HTTP send, bounded in bytes and in time whatever the other side does.
+"""HTTP, and the only module that knows its library: requests bounded in bytes and in time.
 
-httpx's own timeouts are per read: a server that drips one byte every nine seconds, in the headers
-or in the body, would never meet them. And its decoder inflates a whole chunk at once, which a
-bomb turns into a thousand times the memory.
+httpx's own timeouts are per read: a server that sends one byte every few seconds, in the headers
+or in the body, would never exceed them. And its decoder inflates a whole chunk at once, which a
+decompression bomb turns into a thousand times the memory.
 """
 
 from __future__ import annotations
 
+import logging
 import socket
 import threading
 import zlib
@@ -14,13 +15,19 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any
+from urllib.parse import urlsplit
 
 import httpx
 
-from oddins_pipeline.errors import MalformedResponseError, TransportError
+from oddins_pipeline.catalog.requests import RequestLimits
+from oddins_pipeline.errors import MalformedResponseError, TransportError, UsageError
 from oddins_pipeline.logs import sanitize
+from oddins_pipeline.urls import is_loopback
 
 GZIP = 16 + zlib.MAX_WBITS
+
+# At INFO it prints whole addresses, and a webhook's is a secret.
+logging.getLogger("httpx").setLevel(logging.WARNING)
 
 
 @dataclass(frozen=True)
@@ -32,24 +39,85 @@ class Response:
     body: bytes
 
 
-def send(
-    http: httpx.Client, path: str, params: Mapping[str, str], *, seconds: float, max_bytes: int
-) -> Response:
-    """One GET. Raises TransportError, and MalformedResponseError beyond `max_bytes`."""
-    with (
-        _deadline(seconds) as trace,
-        http.stream("GET", path, params=dict(params), extensions={"trace": trace}) as response,
-    ):
-        http.cookies.clear()  # the key's header is all that the provider accepts
-        body = b"".join(_content(response, max_bytes))
-        return Response(response.status_code, response.headers, body)
+class Transport:
+    """GET requests to one server. `mock` is an `httpx.BaseTransport` in place of the network.
+
+    Raises UsageError, quoting nothing: a proxy's address may hold a password.
+    """
+
+    def __init__(
+        self,
+        base_url: str,
+        headers: Mapping[str, str],
+        limits: RequestLimits,
+        *,
+        mock: httpx.BaseTransport | None = None,
+    ) -> None:
+        self._limits = limits
+        local = is_loopback(urlsplit(base_url).hostname)
+        try:
+            self._http = httpx.Client(
+                base_url=base_url,
+                headers=dict(headers),
+                timeout=httpx.Timeout(limits.read_timeout, connect=limits.connect_timeout),
+                # Requests are seconds or a day apart: a kept connection would only go stale.
+                limits=httpx.Limits(max_keepalive_connections=0),
+                # The key would travel to another host.
+                follow_redirects=False,
+                # A proxy must not see what is meant for this machine.
+                trust_env=not local,
+                # Loading the authorities' certificates takes longer than parsing the response.
+                verify=not (local and base_url.startswith("http:")),
+                transport=mock,
+            )
+        except (ValueError, OSError, ImportError, httpx.InvalidURL):
+            raise UsageError(
+                "the environment's proxy or certificates cannot be used;"
+                " check HTTPS_PROXY, HTTP_PROXY, ALL_PROXY, SSL_CERT_FILE and SSL_CERT_DIR"
+            ) from None
+
+    def close(self) -> None:
+        """Closes its connections."""
+        self._http.close()
+
+    def get(self, path: str, params: Mapping[str, str], *, timeout: float) -> Response:
+        """One GET of at most `timeout` seconds, and never more than the limit of an attempt.
+
+        Raises TransportError, and MalformedResponseError beyond the limit of bytes.
+        """
+        max_bytes = int(self._limits.max_body_mb * 1_000_000)
+        seconds = min(timeout, self._limits.attempt_timeout)
+        stream = self._http.stream
+        with (
+            _deadline(seconds) as trace,
+            stream("GET", path, params=dict(params), extensions={"trace": trace}) as response,
+        ):
+            self._http.cookies.clear()  # the key's header is all that the provider accepts
+            body = b"".join(_content(response, max_bytes))
+            return Response(response.status_code, response.headers, body)
+
+
+def post_json(url: str, body: Mapping[str, Any], *, timeout: float) -> int:
+    """POSTs JSON and returns the status; the body is not read, so that a receiver cannot hold the
+    process. Redirects are not followed: the address would travel to another host.
+
+    Raises TransportError, quoting nothing.
+    """
+    try:
+        with (
+            httpx.Client(timeout=timeout, follow_redirects=False) as client,
+            client.stream("POST", url, json=dict(body)) as response,
+        ):
+            return response.status_code
+    except httpx.TransportError as error:
+        raise TransportError(type(error).__name__) from None
 
 
 @contextmanager
 def _deadline(seconds: float) -> Iterator[Any]:
     """Maps httpx's errors, and ends the attempt on time by shutting its connection down.
 
-    Yields the callback by which httpx tells of connections.
+    Yields the callback that httpx calls for every connection.
     """
     open_sockets: list[socket.socket] = []
     late = threading.Event()
@@ -81,9 +149,9 @@ def _deadline(seconds: float) -> Iterator[Any]:
 
 def _transport_error(error: Exception | None, late_after: float | None) -> TransportError:
     if late_after is not None:
-        return TransportError(f"the answer took longer than {late_after:g} s")
+        return TransportError(f"the response took longer than {late_after:g} s")
     if isinstance(error, httpx.TimeoutException):
-        return TransportError("the provider did not answer in time")
+        return TransportError("the provider did not respond in time")
     # Only a failed connection's text is the machine's own; others may quote what came.
     why = sanitize(str(error), 200) if isinstance(error, httpx.ConnectError) else ""
     return TransportError(f"the connection to the provider failed ({why or type(error).__name__})")
@@ -93,7 +161,7 @@ def _content(response: httpx.Response, max_bytes: int) -> Iterator[bytes]:
     """The body in pieces, inflated, never more than one byte beyond the cap in all."""
     encoding = response.headers.get("content-encoding", "identity").strip().lower()
     if encoding not in {"identity", "", "gzip", "x-gzip"}:
-        raise TransportError("the answer's compression is not the one that was asked for")
+        raise TransportError("the response's compression is not the requested one")
     pieces = response.iter_raw()
     if "gzip" in encoding:
         pieces = _inflated(pieces, max_bytes)
@@ -102,8 +170,8 @@ def _content(response: httpx.Response, max_bytes: int) -> Iterator[bytes]:
         size += len(piece)
         if size > max_bytes:
             raise MalformedResponseError(
-                f"the answer is larger than {max_bytes} bytes",
-                remedy="nothing was written; raise ODDINS_HTTP_MAX_BODY_MB if that size is right",
+                f"the response is larger than {max_bytes} bytes",
+                hint="nothing was written; raise ODDINS_HTTP_MAX_BODY_MB if that size is right",
             )
         yield piece
 
@@ -121,6 +189,6 @@ def _inflated(pieces: Iterator[bytes], max_bytes: int) -> Iterator[bytes]:
                 yield inflater.decompress(rest, max_bytes + 1)
                 rest = inflater.unconsumed_tail or inflater.unused_data
     except zlib.error:
-        raise TransportError("the answer's compression is broken") from None
+        raise TransportError("the response's compression is broken") from None
     if started and not inflater.eof:
-        raise TransportError("the answer was cut off")
+        raise TransportError("the response was cut off")

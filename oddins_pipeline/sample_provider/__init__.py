@@ -1,4 +1,4 @@
-"""The sample provider: a local stand-in for API-Football with generated answers.
+"""The sample provider: a local stand-in for API-Football with generated responses.
 
 It shares no code with the rest of the package, so that a mistake in one is seen by the other.
 """

@@ -17,7 +17,7 @@ class Reply:
     `cut` bytes are missing at the end; `reset` closes without a word; `hang`, `drip` and
     `drip_headers` are seconds of silence before, between pieces of the body, and between
     characters of the headers; `endless` never stops; `bare` leaves the account's headers out;
-    `raw` is sent as it is, in place of an HTTP answer; `echo` puts the request's key in.
+    `raw` is sent as it is, in place of an HTTP response; `echo` puts the request's key in.
     """
 
     status: int = 200

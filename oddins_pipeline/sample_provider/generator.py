@@ -1,4 +1,4 @@
-"""A generated `/leagues` answer of today's size, with the quirks of the real one."""
+"""A generated `/leagues` response of today's size, with the quirks of the real one."""
 
 from __future__ import annotations
 
@@ -36,10 +36,10 @@ _FIXTURES = ("events", "lineups", "statistics_fixtures", "statistics_players")
 
 
 def generate_leagues(scale: float = 1, seed: int = 1) -> list[Entry]:
-    """`response` of a full answer: dense ids 1..N in an unstable order.
+    """`response` of a full response: dense ids 1..N in an unstable order.
 
     At scale 1 about 172 countries, 1,250 leagues and 8,400 seasons; the same seed gives the
-    same answer on every day.
+    same response on every day.
     """
     chance = random.Random(seed)
     countries = _countries(max(len(_REAL) + 1, round(COUNTRIES * min(scale, 1))))

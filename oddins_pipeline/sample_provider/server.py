@@ -35,10 +35,10 @@ LeagueFilter = dict[str, str]
 class SampleProvider:
     """Serves on `host` while the context is open.
 
-    `answers` (bodies) replace the generated one, in turn, the last one staying; `delay` is in
-    seconds before each answer; `requests` lists (monotonic time, path, query) as they come;
-    `announce` is told of each in a line. `subscription_ends` is an ISO moment. The account's
-    limits are real: what oversteps them is answered with the provider's error.
+    `bodies` replace the generated one, in turn, the last one staying; `delay` is in
+    seconds before each response; `requests` lists (monotonic time, path, query) as they come;
+    `announce` is called with a line for each. `subscription_ends` is an ISO moment. The account's
+    limits are enforced: a request beyond them gets the provider's error.
     """
 
     def __init__(
@@ -53,7 +53,7 @@ class SampleProvider:
         host: str = "127.0.0.1",
     ) -> None:
         self.entries = generate_leagues(scale, seed)
-        self.answers: list[bytes] | None = None
+        self.bodies: list[bytes] | None = None
         self.delay = 0.0
         self.requests: list[tuple[float, str, LeagueFilter]] = []
         self.day_limit = day_limit
@@ -96,7 +96,7 @@ class SampleProvider:
             self._server.serve_forever(0.2)
 
     def reply(self, path: str, query: LeagueFilter, key: str | None) -> Reply:
-        """The answer to one request."""
+        """The response to one request."""
         with self._lock:
             self.requests.append((time.monotonic(), path, query))
             fault = "" if key else "no-key"
@@ -115,7 +115,7 @@ class SampleProvider:
         return replace(reply, body=_with_key(reply.body, key or "")) if reply.echo else reply
 
     def _overstepped(self) -> str:
-        """The fault that answers a request beyond the account's limits."""
+        """The fault for a request beyond the account's limits."""
         if self.day_remaining == 0:
             return "lapsed" if self._lapsed else "quota"
         return "rate-limit" if self.minute_remaining() < 0 else ""
@@ -137,8 +137,8 @@ class SampleProvider:
         return Reply(body=self._leagues(query))
 
     def _leagues(self, query: LeagueFilter) -> bytes:
-        if self.answers is not None:
-            return self.answers.pop(0) if len(self.answers) > 1 else self.answers[0]
+        if self.bodies is not None:
+            return self.bodies.pop(0) if len(self.bodies) > 1 else self.bodies[0]
         if not query:
             return self._full
         wrong = _wrong_parameter(query)
@@ -215,7 +215,7 @@ def _filtered(entries: list[Entry], query: LeagueFilter) -> list[Entry]:
 
 @lru_cache(maxsize=4)
 def packed(body: bytes) -> bytes:
-    """`body` by gzip, remembered: the provider's pause must not depend on the answer's size."""
+    """`body` by gzip, remembered: the provider's pause must not depend on the response's size."""
     return gzip.compress(body, 1)
 
 
@@ -315,4 +315,4 @@ class _Handler(BaseHTTPRequestHandler):
         self.close_connection = True
 
     def log_message(self, format: str, *args: Any) -> None:  # noqa: A002 - http.server's name
-        """Quiet: the client's log tells the story."""
+        """Quiet: the client logs its requests."""

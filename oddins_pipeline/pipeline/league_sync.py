@@ -1,0 +1,70 @@
+"""The league sync: what only it has, on top of `pipeline.sync`."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from oddins_pipeline.catalog import guard
+from oddins_pipeline.catalog.entities import LEAGUES, SyncKey
+from oddins_pipeline.catalog.guard import GuardLimits
+from oddins_pipeline.catalog.normalise import normalise
+from oddins_pipeline.catalog.requests import Params
+from oddins_pipeline.catalog.rows import Batch
+from oddins_pipeline.catalog.season_range import FIRST_SEASON, is_season, last_season
+from oddins_pipeline.database import backfills
+from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.database.league_tables import stored_years, write_leagues
+from oddins_pipeline.database.payloads import Payload
+from oddins_pipeline.errors import UsageError
+from oddins_pipeline.pipeline.sync import SyncPlan
+
+
+@dataclass(frozen=True)
+class LeagueFilter:
+    """Which part of `/leagues` to request; nothing set is the whole list.
+
+    Raises UsageError: a request that the provider would reject costs quota all the same.
+    """
+
+    season: int | None = None
+    country: str | None = None
+    league: int | None = None
+    current: bool = False
+
+    def __post_init__(self) -> None:
+        if self.season is not None and not is_season(self.season):
+            raise UsageError(f"the season is not a year from {FIRST_SEASON} to {last_season()}")
+        if self.league is not None and not 1 <= self.league < 2**31:
+            raise UsageError("the league is not a provider id from 1 to 2147483647")
+        if self.country is not None and not self.country.strip().isprintable():
+            raise UsageError("the country holds characters that no name has")
+        if self.country is not None and not self.country.strip():
+            raise UsageError("the country is empty; leave it out for all countries")
+
+    @property
+    def params(self) -> Params:
+        """The request's parameters."""
+        given = {"season": self.season, "country": self.country, "id": self.league}
+        params = {key: str(value) for key, value in given.items() if value is not None}
+        return {**params, "current": "true"} if self.current else params
+
+    @property
+    def key(self) -> SyncKey:
+        """Which sync state such a sync belongs to."""
+        return SyncKey(LEAGUES, full=not self.params)
+
+
+def _validate(
+    connection: Connection, batch: Batch, limits: GuardLimits, *, full: bool, force: bool
+) -> None:
+    listed = stored_years(connection) if full else {}
+    guard.check(batch, listed, limits, full=full, force=force)
+
+
+def _fulfil(connection: Connection, payload: Payload, run_id: str | None) -> None:
+    """A fetched season fulfils the requests for it."""
+    if payload.season is not None:
+        backfills.mark_done(connection, payload.season, run_id)
+
+
+LEAGUE_SYNC = SyncPlan(LEAGUES, normalise, _validate, write_leagues, _fulfil)

@@ -1,0 +1,120 @@
+"""One run's session: the connection that holds the lock and writes everything."""
+
+from __future__ import annotations
+
+import gc
+import logging
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from dataclasses import dataclass, replace
+
+from oddins_pipeline.catalog.account import Account
+from oddins_pipeline.config.workspace import Workspace
+from oddins_pipeline.database import lock, revision
+from oddins_pipeline.database.connection import Connection, connect, database_errors
+from oddins_pipeline.database.pool import pool, reading
+from oddins_pipeline.database.pooler import refuse_transaction_pooler
+from oddins_pipeline.database.requests import RequestLog
+from oddins_pipeline.provider.client import ApiFootball
+
+logger = logging.getLogger(__name__)
+
+PURPOSE = "sync"
+APPLICATION = f"oddins {PURPOSE}"
+"""The `application_name` of a run's connection starts with it; the first 8 characters of the run's
+id follow.
+"""
+
+SAMPLE_KEY = "sample-provider-needs-no-key"
+
+
+@dataclass(frozen=True)
+class Session:
+    """One run's connection and lock."""
+
+    workspace: Workspace
+    connection: Connection
+    run_id: str | None
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A pooled, read-only connection: see `database.pool`."""
+        with reading(self.workspace) as connection:
+            yield connection
+
+    @contextmanager
+    def provider(self) -> Iterator[ApiFootball]:
+        """A client of the workspace's provider; starts the sample provider when that is it."""
+        settings = self.workspace.settings
+        with ExitStack() as stack:
+            base_url = settings.base_url
+            key = settings.api_key.get_secret_value() if settings.api_key else SAMPLE_KEY
+            if self.workspace.target.sample:
+                key = SAMPLE_KEY
+                base_url = settings.sample_url or stack.enter_context(_sample_provider())
+            log = RequestLog(self.connection, self.run_id, settings.requests_per_minute)
+            yield stack.enter_context(ApiFootball(base_url, key, settings.http, log))
+
+
+@contextmanager
+def _sample_provider() -> Iterator[str]:
+    from oddins_pipeline.sample_provider import SampleProvider
+
+    with SampleProvider() as running:
+        logger.info("sample provider started: generated data, not the provider's")
+        yield running.url
+
+
+@contextmanager
+def open_session(
+    workspace: Workspace, *, run_id: str | None, lock_timeout: float
+) -> Iterator[Session]:
+    """Connects, takes the lock, checks the revision; releases the lock at the end.
+
+    Raises LockHeldError, DatabaseError, SchemaError.
+    """
+    purpose = f"{PURPOSE} {run_id[:8]}" if run_id else PURPOSE
+    with connect(workspace, purpose=purpose) as connection:
+        with database_errors():
+            refuse_transaction_pooler(
+                connection, lambda: connect(workspace, purpose="pooler probe")
+            )
+            lock.acquire(connection, wait=lock_timeout)
+            revision.ensure_current(connection, workspace)
+        pool(workspace)
+        try:
+            with collector_paused():
+                yield Session(workspace, connection, run_id)
+        finally:
+            lock.release(connection)
+
+
+@contextmanager
+def collector_paused() -> Iterator[None]:
+    """A response becomes very many objects without a cycle among them, and so does Dagster's graph:
+    scanning them for cycles, again and again, would take as long as parsing.
+    """
+    was_enabled = gc.isenabled()
+    gc.disable()
+    try:
+        yield
+    finally:
+        if was_enabled:
+            gc.enable()
+
+
+def request_account(workspace: Workspace, connection: Connection, *, timeout: float) -> Account:
+    """`/status`, which costs no quota: one attempt of `timeout` seconds. Raises ProviderError."""
+    settings = workspace.settings
+    assert settings.api_key is not None
+    log = RequestLog(connection, None, settings.requests_per_minute)
+    limits = replace(
+        settings.http,
+        connect_timeout=timeout,
+        read_timeout=timeout,
+        attempt_timeout=timeout,
+        total_timeout=timeout,
+    )
+    key = settings.api_key.get_secret_value()
+    with ApiFootball(settings.base_url, key, limits, log) as client:
+        return client.status()

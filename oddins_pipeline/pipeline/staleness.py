@@ -1,0 +1,43 @@
+"""When the catalog is stale, and whether it is healthy: decided here for every caller."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from datetime import datetime, timedelta, timezone
+from typing import Any
+
+from oddins_pipeline.catalog.entities import ENTITIES, Entity, SyncKey
+from oddins_pipeline.config.settings import Settings
+
+
+def stale_after(settings: Settings, entity: Entity) -> timedelta:  # noqa: ARG001
+    """The age of the last full sync from which the entity is stale."""
+    return timedelta(hours=settings.stale_after_hours)
+
+
+def is_stale(last_synced_at: datetime | None, limit: timedelta, now: datetime) -> bool:
+    """Whether the last full sync is too old, or was never."""
+    return last_synced_at is None or now - last_synced_at > limit
+
+
+def problems(
+    states: list[Mapping[str, Any]], settings: Settings, now: datetime | None = None
+) -> Iterator[str]:
+    """Why the catalog cannot be trusted today, by the rows of `provider_sync_state`: nothing when
+    it is healthy. A full sync makes up for a partial one that failed before it.
+    """
+    now = now or datetime.now(timezone.utc)
+    by_name = {state["entity"]: state for state in states}
+    for entity in ENTITIES:
+        full = by_name.get(entity.name)
+        synced_at = full["last_synced_at"] if full else None
+        if synced_at is None:
+            yield f"no full sync has succeeded yet; run `oddins sync {entity.label}`"
+        elif is_stale(synced_at, stale_after(settings, entity), now):
+            hours = (now - synced_at).total_seconds() / 3600
+            yield f"stale: the last full sync is {hours:.0f} h old; see `oddins doctor`"
+        for full_sync in (True, False):
+            state = by_name.get(SyncKey(entity, full=full_sync).state)
+            failing = state is not None and state["failing"]
+            if state and failing and not (synced_at and state["last_error_at"] < synced_at):
+                yield f"failing: {state['entity']}: {state['last_error']}"

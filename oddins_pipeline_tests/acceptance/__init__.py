@@ -1,0 +1,1 @@
+"""What users run, as processes: the command line, Dagster, documents, kills."""

@@ -1,0 +1,60 @@
+"""The recipe of docs/ci.md, run as it is written."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from oddins_pipeline.embedded_postgres import cluster
+from oddins_pipeline_tests.support.service import Service
+
+RECIPE = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
+REAL, REHEARSAL = re.findall(r"^```sh\n(.*?)^```", RECIPE, re.MULTILINE | re.DOTALL)
+
+
+def run(script: str, directory: Path, **environment: str) -> subprocess.CompletedProcess[str]:
+    path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"
+    return subprocess.run(
+        ["/bin/sh", "-ec", script],
+        env={**os.environ, **environment, "PATH": path},
+        cwd=directory,
+        capture_output=True,
+        text=True,
+        timeout=180,
+        check=False,
+    )
+
+
+@pytest.mark.parametrize(("fault", "code"), [("", 0), ("suspended", 1)])
+def test_the_pipeline_exits_0_when_done_and_1_with_the_sentence_when_not(
+    service: Service, tmp_path: Path, fault: str, code: int
+) -> None:
+    service.provider.script(fault)
+    script = re.sub(
+        r"^export (DATABASE_URL|SPORTS_PROVIDER_API_KEY)=.*\n", "", REAL, flags=re.MULTILINE
+    )
+    done = run(script, tmp_path, **service.environment())
+    assert done.returncode == code, done.stderr[-2000:]
+    told = service.query("SELECT last_error FROM provider_sync_state")
+    if code:
+        assert "suspended the account" in told[0][0]
+        assert told[0][0] in done.stderr
+    else:
+        assert told == [(None,)]
+        assert service.query("SELECT count(*) > 0 FROM leagues") == [(True,)]
+    assert len(service.provider.requests) == 1
+
+
+def test_the_rehearsal_needs_no_variable_at_all(tmp_path: Path) -> None:
+    home = tmp_path / "home"
+    try:
+        done = run(REHEARSAL, tmp_path, ODDINS_HOME=str(home))
+    finally:
+        cluster.destroy(home)
+    assert done.returncode == 0, done.stderr[-2000:]
+    assert "leagues_seasons (api-football-sample): last synced" in done.stdout

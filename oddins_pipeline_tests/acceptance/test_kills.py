@@ -1,0 +1,181 @@
+"""Every way to die: tables whole, lock free, events truthful, the next run good."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import signal
+import time
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import psycopg
+import pytest
+
+from oddins_pipeline.database.lock import lock_id
+from oddins_pipeline.sample_provider import generate_leagues
+from oddins_pipeline_tests.support.daemon import YAML
+from oddins_pipeline_tests.support.kills import (
+    COMMAND,
+    MATERIALIZE,
+    RUN,
+    Victim,
+    assert_survived,
+    content_now,
+    content_of,
+    other,
+    spread,
+    when,
+)
+from oddins_pipeline_tests.support.responses import serve
+from oddins_pipeline_tests.support.service import Service
+
+KILLS = int(os.environ.get("ODDINS_KILLS", "4"))
+"""Kills of each kind; `make soak` deals more."""
+
+UNPUBLISHED = {"before archive", "before commit", "in COPY"}
+Entries = list[dict[str, Any]]
+
+
+class Pace:
+    """How long an undisturbed sync takes here and now, in seconds: all of it, and what comes
+    after its request.
+    """
+
+    def __init__(self, service: Service, *victim: Any) -> None:
+        self.service, self.victim = service, victim
+        started = time.monotonic()
+        undisturbed = self.begin()
+        undisturbed.end()
+        assert undisturbed.process.returncode == 0
+        self.whole = time.monotonic() - started
+        self.rest = time.monotonic() - service.provider.requests[-1][0]
+
+    def begin(self) -> Victim:
+        return Victim(self.service, *self.victim)
+
+    def hit(self, number: signal.Signals, share: float, *, fetched: bool) -> Victim:
+        """A sync that gets the signal when `share` of it, or of what follows its request, has
+        gone by.
+        """
+        asked = len(self.service.provider.requests)
+        victim = self.begin()
+        if fetched:
+            while len(self.service.provider.requests) == asked:
+                assert victim.process.poll() is None
+                time.sleep(0.002)
+        time.sleep(share * (self.rest if fetched else self.whole))
+        victim.kill(number)
+        return victim
+
+
+@pytest.mark.parametrize(
+    "command",
+    [COMMAND, pytest.param(MATERIALIZE, marks=pytest.mark.soak)],
+    ids=["oddins", "dagster"],
+)
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_a_killed_sync_leaves_a_whole_answer_wherever_it_is_hit(
+    service: Service,
+    tmp_path: Path,
+    number: signal.Signals,
+    command: tuple[str, ...],
+    record_property: Callable[..., None],
+) -> None:
+    entries = generate_leagues(1)
+    serve(service, entries)
+    home = tmp_path / "dagster_home"
+    home.mkdir()
+    shutil.copy(YAML, home)
+    assert service.sync().code == 0
+    shown = content_of(entries)
+    pace, states = Pace(service, tmp_path, command, {"DAGSTER_HOME": str(home)}), []
+    for turn in range(KILLS):
+        answer = other(entries, turn)
+        serve(service, answer)
+        # By turns drawn over all of it and over what may go wrong with the tables.
+        victim = pace.hit(number, (turn + 0.5) / KILLS, fetched=bool(turn % 2))
+        told = victim.end()
+        # Dagster's own commands print traces below the sentence.
+        assert command is MATERIALIZE or "Traceback" not in told, told
+        states.append(victim.state())
+        assert_survived(service, victim, [shown, content_of(answer)])
+        shown = content_now(service)
+        if number is signal.SIGTERM and states[-1] in UNPUBLISHED:
+            failing = "SELECT last_error_at > last_synced_at, last_error FROM provider_sync_state"
+            ((is_failing, error),) = service.query(failing)
+            assert is_failing, states[-1]
+            assert "interrupted" in error
+    record_property(f"{command[1]} {number.name}", spread(states))
+    serve(service, entries)
+    assert service.sync("--force").code == 0
+    assert content_now(service) == content_of(entries)
+    left = service.query("SELECT count(*) FROM dagster.runs WHERE status = 'STARTED'")
+    assert left == [(0,)], "the next sync ends the runs that died"
+
+
+def test_a_run_that_is_ended_before_its_first_step_is_told(
+    service: Service, tmp_path: Path
+) -> None:
+    assert service.sync().code == 0
+    asked = len(service.provider.requests)
+    with psycopg.connect(service.database) as other_sync:
+        other_sync.execute("SELECT pg_advisory_lock(%s)", (lock_id(),))
+        victim = Victim(service, tmp_path, MATERIALIZE)
+        while not service.query(f"SELECT 1 FROM pg_stat_activity WHERE {RUN}"):
+            assert victim.process.poll() is None
+            time.sleep(0.05)
+        time.sleep(0.5)
+        victim.kill(signal.SIGTERM)
+        victim.end()
+    failing = "SELECT entity, last_error_at > last_synced_at, last_error FROM provider_sync_state"
+    ((entity, is_failing, error),) = service.query(failing)
+    assert (entity, is_failing) == ("leagues_seasons", True)
+    assert "interrupted" in error
+    assert len(service.provider.requests) == asked
+
+
+@pytest.mark.parametrize(
+    "query",
+    ["COMMIT%", "COPY staged_seasons%", "WITH diff%"],
+    ids=["fetching", "copying", "merging"],
+)
+def test_a_connection_that_is_cut_leaves_the_tables_as_they_were_and_is_told(
+    service: Service, tmp_path: Path, query: str
+) -> None:
+    entries = generate_leagues(1)
+    serve(service, entries)
+    assert service.sync().code == 0
+    shown = content_of(entries)
+    serve(service, other(entries, 1))
+    service.provider.delay = 1
+    cut = when(service, query, "pg_terminate_backend(pid)")
+    victim = Victim(service, tmp_path)
+    told = victim.end()
+    assert cut.is_set()
+    assert victim.process.returncode == 1
+    assert "Traceback" not in told
+    assert "the database failed or cannot be reached" in told
+    assert_survived(service, victim, [shown])
+    error = service.query(
+        "SELECT last_error_at > last_synced_at, last_error FROM provider_sync_state"
+    )
+    assert error[0][0]
+    assert "the database failed" in error[0][1]
+    service.provider.delay = 0
+    assert service.sync("--force").code == 0
+    assert content_now(service) == content_of(other(entries, 1))
+
+
+def test_a_sync_that_waits_for_a_table_gives_up_in_time(service: Service) -> None:
+    entries = generate_leagues(0.05)
+    serve(service, entries, other(entries, 1))
+    assert service.sync().code == 0
+    with psycopg.connect(service.database) as blocker:
+        blocker.execute("LOCK TABLE leagues IN EXCLUSIVE MODE")
+        done = service.sync("--force", ODDINS_STATEMENT_TIMEOUT="1")
+    assert done.code == 1
+    assert "statement timeout" in done.stderr
+    assert "Traceback" not in done.stderr
+    assert content_now(service) == content_of(entries)

@@ -1,0 +1,151 @@
+"""What README says is so: its commands run, its queries answer, its tables are complete."""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import click
+import psycopg
+import pytest
+
+from oddins_pipeline.cli import cli
+from oddins_pipeline.config.settings import variables
+from oddins_pipeline.database.changes import VIEWS
+from oddins_pipeline.orchestration.checks import CHECKS
+from oddins_pipeline.sample_provider.faults import FAULTS
+from oddins_pipeline_tests.support.service import Service
+
+PROJECT = Path(__file__).parents[2]
+README = (PROJECT / "README.md").read_text(encoding="utf-8")
+RUNS_THIS_TEST = "make test"
+
+
+def blocks(language: str) -> list[str]:
+    return re.findall(rf"^```{language}\n(.*?)^```", README, re.MULTILINE | re.DOTALL)
+
+
+def rows(heading: str) -> list[list[str]]:
+    """Cells of the first table under `heading`, without its head."""
+    section = README.split(f"\n## {heading}\n")[1].split("\n## ")[0]
+    lines = [line for line in section.splitlines() if line.startswith("|")]
+    return [[cell.strip() for cell in line.strip("|").split("|")] for line in lines[2:]]
+
+
+def test_every_command_runs(service: Service, tmp_path: Path) -> None:
+    commands = [line for block in blocks("sh") for line in block.splitlines()]
+    assert "make sync" in commands
+    environment = {**os.environ, **service.environment()}
+    for command in commands:
+        if command == RUNS_THIS_TEST:
+            continue
+        # The same environment as here, wherever `make` has put it.
+        words = command.replace(".venv/bin/", f"{Path(sys.executable).parent}/")
+        words = words.replace("make sync", f"{sys.executable} -m oddins_pipeline sync leagues")
+        done = subprocess.run(
+            ["/bin/sh", "-c", words],
+            env=environment,
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
+
+
+def test_every_query_answers(database: str) -> None:
+    statements = [s for block in blocks("sql") for s in block.split(";") if s.strip()]
+    assert len(statements) >= 8
+    with psycopg.connect(database) as connection:
+        for statement in statements:
+            connection.execute(statement.encode())
+
+
+def test_every_variable_is_listed_with_its_default() -> None:
+    listed = {cells[0].strip("`"): cells[1].strip("`") for cells in rows("Variables")}
+    fields = {variable.name: variable for variable in variables()}
+    assert set(listed) == set(fields)
+    for name, field in fields.items():
+        if field.default is not None:
+            assert listed[name] == str(field.default), name
+
+
+def commands_of(group: click.Group, path: str) -> dict[str, click.Command]:
+    found: dict[str, click.Command] = {}
+    context = click.Context(group)
+    for name in group.list_commands(context):
+        command = group.get_command(context, name)
+        assert command is not None
+        if isinstance(command, click.Group):
+            found |= commands_of(command, f"{path} {name}")
+        else:
+            found[f"{path} {name}"] = command
+    return found
+
+
+def test_every_command_is_listed_with_its_options() -> None:
+    section = README.split("\n## Use it\n")[1].split("\n## ")[0]
+    for path, command in commands_of(cli, "oddins").items():
+        line = next((x for x in section.splitlines() if x.startswith(f"| `{path}")), None)
+        assert line is not None, f"{path} is not in README's table of commands"
+        for option in command.params:
+            if isinstance(option, click.Option):
+                assert f"`{option.opts[0]}`" in line, f"{path} {option.opts[0]} is not in README"
+
+
+@pytest.mark.parametrize("cells", rows("Tables"), ids=lambda cells: cells[0].strip("`"))
+def test_every_table_has_the_columns_that_are_listed(cells: list[str], database: str) -> None:
+    table, description = cells[0].strip("`"), cells[1].split("; null")[0]
+    with psycopg.connect(database) as connection:
+        found = connection.execute(
+            "SELECT column_name FROM information_schema.columns WHERE table_name = %s", (table,)
+        ).fetchall()
+    columns = {str(row[0]) for row in found}
+    words = set(re.findall(r"`([a-z_]+)`", description)) - {"api-football"}
+    assert words
+    assert words <= columns
+
+
+def test_every_fault_of_the_sample_provider_is_listed() -> None:
+    listed = [name for cells in rows("When the provider fails") for name in cells[0].split(", ")]
+    assert sorted(listed) == sorted(f"`{name}`" for name in FAULTS)
+
+
+def test_no_table_of_the_catalog_is_left_out(database: str) -> None:
+    with psycopg.connect(database) as connection:
+        found = connection.execute(
+            "SELECT tablename FROM pg_tables WHERE schemaname = 'public'"
+        ).fetchall()
+    stored = {str(row[0]) for row in found} - {"oddins_alembic_version"}
+    assert stored == {cells[0].strip("`") for cells in rows("Tables")}
+
+
+def test_every_view_is_listed_with_its_columns(database: str) -> None:
+    listed = {cells[0].strip("`"): cells[1] for cells in rows("What changed")}
+    with psycopg.connect(database) as connection:
+        found = connection.execute(
+            "SELECT viewname FROM pg_views WHERE schemaname = 'public'"
+        ).fetchall()
+        assert {str(row[0]) for row in found} == set(VIEWS)
+        for view in VIEWS:
+            columns = connection.execute(
+                "SELECT column_name FROM information_schema.columns WHERE table_name = %s", (view,)
+            ).fetchall()
+            for (column,) in columns:
+                assert f"`{column}`" in listed[view], f"{view}.{column}"
+
+
+def test_every_check_is_listed() -> None:
+    listed = set(re.findall(r"^\| `([a-z_]+: [a-z_]+)` \|", README, re.MULTILINE))
+    assert listed == {f"{check.asset}: {check.name}" for check in CHECKS}
+
+
+def test_every_picture_is_there_and_small() -> None:
+    pictures = re.findall(r"!\[[^\]]+\]\(([^)]+)\)", README)
+    assert len(pictures) >= 2
+    for picture in pictures:
+        assert (PROJECT / picture).stat().st_size < 300_000, picture

@@ -1,0 +1,1 @@
+"""One or two rooms of the package with real parts: PostgreSQL, sockets, Dagster."""

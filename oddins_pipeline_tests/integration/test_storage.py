@@ -1,0 +1,162 @@
+"""Dagster's storage in the catalog's database, on a real server."""
+
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from urllib.parse import quote
+
+import psycopg
+import pytest
+from dagster import DagsterInstance, asset, materialize
+from dagster._core.instance.ref import InstanceRef
+from dagster._serdes import serialize_value
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+from sqlalchemy.pool import NullPool
+
+from oddins_pipeline.config import workspace
+from oddins_pipeline.errors import DatabaseError, SchemaError, UsageError
+from oddins_pipeline.orchestration import storage as module
+from oddins_pipeline.orchestration.storage import APPLICATION_NAME, CatalogStorage, storage_url
+
+PASSWORD = "pass/w@rd-4711"  # noqa: S105 - the local socket asks for none
+DAGSTER_YAML = Path(workspace.__file__).parents[2] / "dagster.yaml"
+pytestmark = pytest.mark.filterwarnings("ignore:Handling yaml-defined logging:dagster.BetaWarning")
+
+
+@pytest.fixture
+def url(database: str, monkeypatch: pytest.MonkeyPatch) -> str:
+    """The catalog's address with a password in it, as the environment gives it."""
+    url = database.replace("postgres@", f"postgres:{quote(PASSWORD, safe='')}@", 1)
+    monkeypatch.setenv("DATABASE_URL", url)
+    return url
+
+
+@pytest.fixture
+def dagster_home(tmp_path: Path) -> Path:
+    (tmp_path / "dagster.yaml").write_text(DAGSTER_YAML.read_text())
+    return tmp_path
+
+
+@asset
+def one() -> int:
+    return 1
+
+
+def query(url: str, statement: str, *values: object) -> list[tuple[object, ...]]:
+    with psycopg.connect(url, autocommit=True) as connection:
+        cursor = connection.execute(statement, values or None)
+        return cursor.fetchall() if cursor.description else []
+
+
+def test_the_address_keeps_every_parameter_and_adds_the_schema() -> None:
+    given = (
+        "postgresql://me:p%40ss@db.example:6432/odds?sslmode=verify-full&options=-cwork_mem%3D8MB"
+    )
+    made = make_url(storage_url(given))
+    assert made.drivername == "postgresql+psycopg2"
+    assert (made.username, made.password, made.host, made.port) == (
+        "me",
+        "p@ss",
+        "db.example",
+        6432,
+    )
+    assert made.query == {
+        "sslmode": "verify-full",
+        "options": "-cwork_mem=8MB -csearch_path=dagster -ctimezone=UTC",
+        "application_name": APPLICATION_NAME,
+    }
+
+
+@pytest.mark.parametrize(
+    "given", ["", "secret", "mysql://u:secret@h/d", "postgresql://u:secret@h:x/"]
+)
+def test_an_address_that_cannot_be_read_is_not_quoted(given: str) -> None:
+    with pytest.raises(UsageError) as failure:
+        storage_url(given)
+    assert "secret" not in str(failure.value)
+    assert "DATABASE_URL" in str(failure.value)
+
+
+def test_a_run_keeps_its_records_in_the_schema_dagster_over_two_connections(
+    url: str, dagster_home: Path
+) -> None:
+    public = query(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+    with DagsterInstance.from_config(str(dagster_home)) as instance:
+        result = materialize([one], instance=instance)
+        assert result.success
+        assert instance.get_latest_materialization_event(one.key) is not None
+        sessions = query(
+            url,
+            "SELECT count(*) FROM pg_stat_activity"
+            " WHERE application_name = %s AND datname = current_database()",
+            APPLICATION_NAME,
+        )
+        assert sessions[0][0] in {1, 2}
+    found = query(url, "SELECT count(*) FROM dagster.event_logs WHERE run_id = %s", result.run_id)
+    assert found != [(0,)]
+    after = query(url, "SELECT tablename FROM pg_tables WHERE schemaname = 'public' ORDER BY 1")
+    assert after == public
+
+
+def test_what_travels_to_other_processes_names_neither_address_nor_password(
+    url: str, dagster_home: Path
+) -> None:
+    with DagsterInstance.from_config(str(dagster_home)) as instance:
+        ref = serialize_value(instance.get_ref())
+        shown = ref + repr(instance.get_ref()) + str(instance.info_dict())
+        assert "CatalogStorage" in ref
+        for secret in (PASSWORD, quote(PASSWORD, safe=""), make_url(url).database or url):
+            assert secret not in shown
+    storage = CatalogStorage.from_config_value(None, {})
+    shown = repr(storage) + repr(storage.run_storage) + repr(vars(storage.run_storage)["_engine"])
+    assert PASSWORD not in shown
+
+
+def test_eight_starts_at_once_make_the_tables_once(url: str) -> None:
+    address = storage_url(url)
+    engines = [create_engine(address, poolclass=NullPool) for _ in range(8)]
+    with ThreadPoolExecutor(8) as pool:
+        for _ in pool.map(lambda engine: module._ensure_tables(address, engine), engines):
+            pass
+    assert query(url, "SELECT count(*) FROM dagster.alembic_version") == [(1,)]
+    assert CatalogStorage(address).run_storage.get_runs() == []
+
+
+def test_a_role_that_may_not_create_the_schema_is_told_what_the_owner_runs(url: str) -> None:
+    role = f"role_{make_url(url).database}"
+    query(url, f"CREATE ROLE {role} LOGIN")
+    as_role = url.replace("postgres:", f"{role}:", 1)
+    with pytest.raises(SchemaError, match="CREATE SCHEMA dagster AUTHORIZATION"):
+        CatalogStorage(storage_url(as_role))
+    query(url, f"CREATE SCHEMA dagster AUTHORIZATION {role}")
+    assert CatalogStorage(storage_url(as_role)).run_storage.get_runs() == []
+
+
+def test_an_unreachable_database_is_one_sentence_without_the_password() -> None:
+    url = f"postgresql://me:{quote(PASSWORD, safe='')}@127.0.0.1:1/odds"
+    with pytest.raises(DatabaseError) as failure:
+        CatalogStorage(storage_url(url))
+    assert "127.0.0.1" in str(failure.value)
+    assert PASSWORD not in str(failure.value)
+
+
+def test_the_pool_outlives_a_connection_that_the_server_ended(url: str) -> None:
+    storage = CatalogStorage(storage_url(url))
+    ended = query(
+        url,
+        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        " WHERE application_name = %s AND datname = current_database()",
+        APPLICATION_NAME,
+    )
+    assert ended
+    assert storage.run_storage.get_runs() == []
+    module._engine.cache_clear()
+
+
+def test_dagster_yaml_names_no_environment_variable_and_is_accepted(dagster_home: Path) -> None:
+    lines = DAGSTER_YAML.read_text().splitlines()
+    assert not [line for line in lines if line.strip().startswith("env:")]
+    ref = InstanceRef.from_dir(str(dagster_home))
+    assert ref.settings["concurrency"] == {"runs": {"max_concurrent_runs": 1}}
+    assert ref.storage_data is not None
+    assert ref.storage_data.class_name == CatalogStorage.__name__

@@ -1,0 +1,55 @@
+"""`make screenshots`: pictures of the page for the documentation, over generated data."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import sys
+import tempfile
+from pathlib import Path
+
+from oddins_pipeline.embedded_postgres import cluster
+from oddins_pipeline.sample_provider import SampleProvider
+from oddins_pipeline_tests.support.histories import History
+from oddins_pipeline_tests.support.responses import body_of
+from oddins_pipeline_tests.support.ui import Page, opened, served
+
+
+def take(page: Page, directory: Path) -> None:
+    """Two days of the catalog, then its graph, a table with its changes, and a backfill."""
+    for day in (1, 2):
+        page.materialize_all()
+        page.wait_for_runs(day)
+    page.open("/locations/oddins_pipeline.definitions/asset-groups/catalog")
+    page.read("Materialized", "season_coverage")
+    page.picture(directory / "graph.png")
+    page.open("/assets/leagues?view=events")
+    page.read("rows_updated", "changes")
+    page.picture(directory / "changes.png")
+    page.open("/assets/seasons?view=checks")
+    page.click("one_current")
+    page.read("More than one current season")
+    page.picture(directory / "checks.png")
+
+
+def main(directory: Path) -> None:
+    """Serves, looks, and cleans up."""
+    directory.mkdir(parents=True, exist_ok=True)
+    home = Path(tempfile.mkdtemp(prefix="oddins-pictures-"))
+    life = History(seed=4, scale=1)
+    first = life.full()
+    life.pass_time(40)
+    with SampleProvider() as provider:
+        provider.bodies = [body_of(json.loads(json.dumps(first))), body_of(life.full())]
+        environment = {
+            "DATABASE_URL": cluster.start(home, "oddins_odds"),
+            "SPORTS_PROVIDER_API_KEY": "no-key-is-needed-here",
+            "API_FOOTBALL_BASE_URL": provider.url,
+        }
+        with served(home, **environment) as address, opened(address, home / "profile") as page:
+            take(page, directory)
+    shutil.rmtree(home, ignore_errors=True)
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))

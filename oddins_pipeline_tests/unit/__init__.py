@@ -1,0 +1,1 @@
+"""Pure functions over plain values: no server, no socket, no process."""
