@@ -137,3 +137,38 @@ def test_a_refused_answer_is_a_final_failure(connection: Connection) -> None:
         " FROM provider_sources"
     )
     assert "refused" in str(background_blocked_reason(connection, LEAGUES))
+
+
+@pytest.mark.parametrize(
+    ("after_midnight", "blocked"), [("-1 second", False), ("0", True), ("1 second", True)]
+)
+def test_a_used_up_quota_blocks_until_midnight_utc(
+    connection: Connection, after_midnight: str, blocked: bool
+) -> None:
+    # One transaction: both statements see the same day, even at midnight.
+    with connection.transaction():
+        connection.execute(
+            "INSERT INTO provider_requests"
+            " (path, outcome, requested_at, day_remaining, day_limit)"
+            " VALUES ('/leagues', 'ok', date_trunc('day', now() AT TIME ZONE 'UTC')"
+            " AT TIME ZONE 'UTC' + %s::interval, 0, 100)",
+            (after_midnight,),
+        )
+        assert (background_blocked_reason(connection, LEAGUES) is not None) is blocked
+
+
+@pytest.mark.parametrize("zone", ["Pacific/Auckland", "America/Los_Angeles"])
+def test_the_quota_resets_at_midnight_utc_whatever_the_servers_time_zone(
+    connection: Connection, zone: str
+) -> None:
+    with connection.transaction():
+        connection.execute("SELECT set_config('TimeZone', %s, true)", (zone,))
+        for second, blocked in (("-1 second", False), ("1 second", True)):
+            connection.execute(
+                "INSERT INTO provider_requests"
+                " (path, outcome, requested_at, day_remaining, day_limit)"
+                " VALUES ('/leagues', 'ok', date_trunc('day', now() AT TIME ZONE 'UTC')"
+                " AT TIME ZONE 'UTC' + %s::interval, 0, 100)",
+                (second,),
+            )
+            assert (background_blocked_reason(connection, LEAGUES) is not None) is blocked
