@@ -1,0 +1,63 @@
+"""`provider_sync_state`: the last success and the last error of an entity."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import datetime, timedelta, timezone
+
+import psycopg
+import pytest
+
+from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.database.sync_state import record_error
+
+NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
+
+
+@pytest.fixture
+def connection(database: str) -> Iterator[Connection]:
+    with psycopg.connect(database, autocommit=True) as opened:
+        yield opened
+
+
+def error(connection: Connection, message: str, at: datetime | None) -> bool:
+    return record_error(
+        connection,
+        source="x",
+        base_url="https://provider.example.test",
+        state="leagues_seasons",
+        message=message,
+        at=at,
+    )
+
+
+def last_error(connection: Connection) -> list[tuple[object, ...]]:
+    found = connection.execute("SELECT last_error, last_error_at FROM provider_sync_state")
+    return found.fetchall()
+
+
+@pytest.mark.parametrize("earlier", [timedelta(days=1), timedelta(seconds=1), timedelta()])
+def test_an_older_error_never_replaces_a_newer_one(
+    connection: Connection, earlier: timedelta
+) -> None:
+    assert error(connection, "the newer error", NOW)
+    assert not error(connection, "the older error", NOW - earlier)
+    assert last_error(connection) == [("the newer error", NOW)]
+
+
+def test_a_newer_error_replaces_an_older_one(connection: Connection) -> None:
+    later = NOW + timedelta(seconds=1)
+    assert error(connection, "the older error", NOW)
+    assert error(connection, "the newer error", later)
+    assert last_error(connection) == [("the newer error", later)]
+
+
+def test_an_error_without_a_time_happened_just_now(connection: Connection) -> None:
+    long_ago = NOW - timedelta(days=3650)
+    assert error(connection, "an error of long ago", long_ago)
+    assert error(connection, "the error of now", None)
+    assert not error(connection, "an error of long ago", long_ago)
+    ((message, at),) = last_error(connection)
+    assert message == "the error of now"
+    assert isinstance(at, datetime)
+    assert abs(datetime.now(timezone.utc) - at) < timedelta(minutes=1)
