@@ -94,3 +94,15 @@ def test_what_is_quarantined_counts_as_present() -> None:
         quarantined_items=2,
     )
     assert refusal(answer, listed(200)) is None
+
+
+def test_all_seasons_of_a_quarantined_league_count_as_present() -> None:
+    stored = {**listed(99), 100: list(range(1901, 2101))}
+    quarantined = batch(99, quarantined_leagues=frozenset({100}), quarantined_items=1)
+    assert refusal(quarantined, stored) is None
+
+
+def test_a_season_missing_from_another_league_does_not_count_as_present() -> None:
+    stored = {**listed(100), 1: list(range(2001, 2101))}
+    quarantined = batch(99, quarantined_leagues=frozenset({100}), quarantined_items=1)
+    assert "of the listed seasons (100 of 199)" in str(refusal(quarantined, stored))
