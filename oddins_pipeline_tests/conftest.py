@@ -9,14 +9,12 @@ import sys
 import tempfile
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import dagster as dg
 import pytest
 from hypothesis import HealthCheck, settings
 
 from oddins_pipeline.database.pool import close_pools
-from oddins_pipeline.database.upgrade import upgrade
 from oddins_pipeline.embedded_postgres import cluster
 from oddins_pipeline.sample_provider import SampleProvider
 from oddins_pipeline_tests.support import namespaces
@@ -29,6 +27,9 @@ from oddins_pipeline_tests.support.service import (
     Service,
     clone,
 )
+
+if TYPE_CHECKING:  # each worker imports this module; unit tests need no Dagster
+    import dagster as dg
 
 OURS = ("ODDINS_", "DAGSTER_", "DATABASE_URL", "SPORTS_PROVIDER_API_KEY", "APP_ENV", "API_FOOTBALL")
 
@@ -102,6 +103,8 @@ def _server15() -> Iterator[str | None]:
 
 @pytest.fixture(scope="session")
 def _templates(_server18: str, _server15: str | None) -> dict[int, str]:
+    from oddins_pipeline.database.upgrade import upgrade
+
     found = {18: _server18}
     if _server15 is not None:
         found[15] = _server15
@@ -171,6 +174,8 @@ def any_service(oddins: Oddins, any_database: str, provider: SampleProvider) -> 
 @pytest.fixture
 def instance(service: Service, monkeypatch: pytest.MonkeyPatch) -> Iterator[dg.DagsterInstance]:
     """An instance of this process, with the service's variables set."""
+    import dagster as dg
+
     for name, value in service.environment().items():
         monkeypatch.setenv(name, value)
     with dg.DagsterInstance.ephemeral() as made:

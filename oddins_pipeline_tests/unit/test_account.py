@@ -9,7 +9,6 @@ import pytest
 
 from oddins_pipeline.catalog.account import Account, account_of, lapsed, warning
 from oddins_pipeline.errors import MalformedResponseError
-from oddins_pipeline_tests.support.service import Service
 
 NOW = datetime(2026, 5, 1, tzinfo=timezone.utc)
 
@@ -84,21 +83,3 @@ def test_it_is_warned_of_from_two_weeks_before_its_end(known: Account, words: st
     if told and words:
         assert words in told
         assert "renew it in the provider's dashboard" in told
-
-
-def test_doctor_and_status_warn_and_no_request_is_spent(service: Service) -> None:
-    ends = datetime.now(timezone.utc) + timedelta(days=5, hours=1)
-    service.provider.subscription_ends = ends.isoformat()
-    doctor = service.run("doctor", **service.environment())
-    assert doctor.code == 1
-    assert f"FAIL  key: the provider's subscription ends in 5 days, on {ends:%Y-%m-%d}" in (
-        doctor.stdout
-    )
-    status = service.run("status", **service.environment())
-    assert status.code == 0
-    assert "warning: the provider's subscription ends in 5 days" in status.stdout
-    assert [path for _, path, _ in service.provider.requests] == ["/status"]
-    assert service.provider.day_remaining == service.provider.day_limit
-    kept = service.query("SELECT p::text FROM provider_subscription p")[0][0]
-    for personal in ("a@example.test", "Account"):
-        assert personal not in kept + doctor.stdout + doctor.stderr + status.stdout

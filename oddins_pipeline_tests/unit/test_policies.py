@@ -7,7 +7,6 @@ from datetime import datetime, timedelta, timezone
 import pytest
 
 from oddins_pipeline.database.backfills import MAX_ATTEMPTS, Request, Status
-from oddins_pipeline.orchestration.runs import is_orphaned
 from oddins_pipeline.pipeline.backfill_policy import due, next_status
 from oddins_pipeline.pipeline.catch_up import CatchUpState, catch_up, catch_up_backoff
 from oddins_pipeline.pipeline.failures import RunFailure
@@ -98,6 +97,8 @@ def test_the_pause_never_exceeds_six_hours() -> None:
 def test_a_started_run_without_a_connection_is_dead_unless_young(
     age: float, connected: bool, dead: bool
 ) -> None:
+    from oddins_pipeline.orchestration.runs import is_orphaned  # imports Dagster
+
     started = NOW - timedelta(seconds=age)
     grace_period = timedelta(seconds=20)
     found = is_orphaned(started_at=started, now=NOW, connected=connected, grace_period=grace_period)
