@@ -4,13 +4,15 @@ from typing import Any
 
 import dagster as dg
 
+from oddins_pipeline.catalog.lists import LISTS
 from oddins_pipeline.config.settings import AutomationSettings
 from oddins_pipeline.orchestration.assets import catalog, raw_leagues
 from oddins_pipeline.orchestration.backfill import backfill_seasons
 from oddins_pipeline.orchestration.checks import catalog_checks
 from oddins_pipeline.orchestration.io_manager import postgres_io_manager
-from oddins_pipeline.orchestration.jobs import sync_leagues
+from oddins_pipeline.orchestration.jobs import SYNC_JOBS
 from oddins_pipeline.orchestration.pruning import prune_runs
+from oddins_pipeline.orchestration.reference_lists import build_asset, build_checks
 from oddins_pipeline.orchestration.schedules import build_schedules
 from oddins_pipeline.orchestration.sensors import build_sensors
 from oddins_pipeline.orchestration.session import api_football, sync_session
@@ -20,11 +22,11 @@ def build_definitions(**overrides: Any) -> dg.Definitions:
     """Fresh definitions; `overrides` replace resources by name, for tests and the command line."""
     automation = AutomationSettings()
     return dg.Definitions(
-        assets=[raw_leagues, catalog],
-        jobs=[sync_leagues, backfill_seasons, prune_runs],
+        assets=[raw_leagues, catalog, *map(build_asset, LISTS)],
+        jobs=[*SYNC_JOBS, backfill_seasons, prune_runs],
         schedules=build_schedules(automation),
         sensors=build_sensors(automation),
-        asset_checks=[catalog_checks],
+        asset_checks=[catalog_checks, *map(build_checks, LISTS)],
         executor=dg.in_process_executor,
         resources={
             "sync_session": sync_session,

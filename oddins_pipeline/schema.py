@@ -33,6 +33,9 @@ from sqlalchemy import (
 )
 from sqlalchemy.dialects.postgresql import JSONB
 
+from oddins_pipeline.catalog.lists import LISTS
+from oddins_pipeline.catalog.reference_list import ReferenceList
+
 metadata = MetaData(
     naming_convention={
         "pk": "%(table_name)s_pkey",
@@ -313,8 +316,26 @@ backfill_requests = _table(
     CheckConstraint("length(error) <= 1000", name="backfill_requests_error_check"),
 )
 
+
+def _list_table(spec: ReferenceList) -> Table:
+    """The table of a reference list: the provider's id and the declared columns, all nullable."""
+    kinds = {"text": Text, "integer": Integer, "boolean": Boolean, "date": Date}
+    return _table(
+        spec.name,
+        spec.description,
+        _id(),
+        _col(spec.key, Integer, "the provider's id", "id"),
+        *(_opt(name, kinds[kind], doc, field) for name, kind, doc, field in spec.columns),
+        _delisted(),
+        *_timestamps(),
+        UniqueConstraint(spec.key),
+    )
+
+
 CATALOG = {table.name: table for table in (countries, leagues, seasons, season_coverage)}
-"""The published tables, parents first."""
+"""The published tables, parents first, then the reference lists'."""
+CATALOG |= {spec.name: _list_table(spec) for spec in LISTS}
+bookmakers, bets = CATALOG["bookmakers"], CATALOG["bets"]
 
 
 def merged_columns(table: Table) -> tuple[str, ...]:

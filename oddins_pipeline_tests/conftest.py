@@ -45,7 +45,7 @@ def pytest_configure() -> None:
     if not BINARIES.is_dir():
         LEFT_OUT["PostgreSQL 15"] = f"{BINARIES} is not there; install postgresql-15"
     if not (shutil.which("chromium") and shutil.which("chromedriver")):
-        LEFT_OUT["the page in a browser"] = "install chromium and chromium-driver"
+        LEFT_OUT["the UI in a browser"] = "install chromium and chromium-driver"
     if os.geteuid() != 0:
         LEFT_OUT["full disk"] = "only root may mount a small one"
     if not Path(PGBOUNCER).exists():
@@ -56,10 +56,10 @@ def pytest_configure() -> None:
 
 
 def pytest_terminal_summary(terminalreporter: Any) -> None:
-    """Shows the figures of the long tests, and lists what was left out and why."""
+    """Shows the metrics of the long tests, and lists what was left out and why."""
     for report in terminalreporter.getreports("passed"):
-        for what, figures in report.user_properties:
-            terminalreporter.write_line(f"{what}: {figures}")
+        for what, metrics in report.user_properties:
+            terminalreporter.write_line(f"{what}: {metrics}")
     for what, why in LEFT_OUT.items():
         terminalreporter.write_line(f"left out: {what}: {why}")
     if not LEFT_OUT:

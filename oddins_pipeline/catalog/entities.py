@@ -13,32 +13,28 @@ class Entity:
     """One list of the provider and the tables that it fills.
 
     `name` is stored in `provider_payloads.entity` and, for full syncs, in
-    `provider_sync_state.entity`; partial syncs have the state `partial`. `path` is the request's
-    path. `normaliser` is the version of the rules that turn entries into rows: with another one,
-    an unchanged response is published again.
+    `provider_sync_state.entity`; partial syncs have the state `partial`. `label` is the word for it
+    on the command line, in job names and in log lines; `path` is the request's. `normaliser` is the
+    version of the rules that turn entries into rows: with another one, an unchanged response is
+    published again.
     """
 
     name: str
+    label: str
     path: str
     tables: tuple[str, ...]
     normaliser: int
     partial: str | None = None
 
-    @property
-    def label(self) -> str:
-        """The word for it on the command line and in log lines, such as `leagues`."""
-        return self.path.rpartition("/")[2]
-
 
 LEAGUES = Entity(
     name="leagues_seasons",
+    label="leagues",
     path="/leagues",
     tables=("countries", "leagues", "seasons", "season_coverage"),
     normaliser=1,
     partial="leagues_seasons_partial",
 )
-
-ENTITIES = (LEAGUES,)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
-_CONFIG = ConfigDict(extra="ignore", hide_input_in_errors=True)
+STRICT = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
 ProviderId = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
 Year = Annotated[int, Field(strict=True, ge=1900, le=2100)]
@@ -24,7 +24,7 @@ Text = Annotated[str, Field(strict=True)]
 class FixtureCoverage:
     """`coverage.fixtures`."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = STRICT
     events: Flag = None
     lineups: Flag = None
     statistics_fixtures: Flag = None
@@ -35,7 +35,7 @@ class FixtureCoverage:
 class Coverage:
     """`coverage`: a missing or null flag is unknown."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = STRICT
     fixtures: FixtureCoverage | None = None
     standings: Flag = None
     players: Flag = None
@@ -51,7 +51,7 @@ class Coverage:
 class Season:
     """One element of `seasons`."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = STRICT
     year: Year
     start: IsoDate | None = None
     end: IsoDate | None = None
@@ -63,7 +63,7 @@ class Season:
 class League:
     """`league`."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = STRICT
     id: ProviderId
     name: Text
     type: Text | None = None
@@ -74,7 +74,7 @@ class League:
 class Country:
     """`country`."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = STRICT
     name: Text
     code: Text | None = None
     flag: Text | None = None
@@ -84,7 +84,7 @@ class Country:
 class EntryHeader:
     """An entry without its seasons, which are validated one by one."""
 
-    __pydantic_config__ = _CONFIG
+    __pydantic_config__ = STRICT
     league: League
     country: Country
 

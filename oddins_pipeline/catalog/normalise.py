@@ -134,24 +134,24 @@ class _Normaliser:
 
     def _quarantine_league(self, entry: Entry, seasons: Any, error: ValueError) -> None:
         league = entry.get("league") if isinstance(entry, dict) else None
-        number = _readable(league.get("id") if isinstance(league, dict) else None, 2**31 - 1)
+        number = readable_id(league.get("id") if isinstance(league, dict) else None, 2**31 - 1)
         if number is None:
             self.delists = False
         else:
             self.quarantined_leagues.add(number)
         self.quarantined += 1 + (len(seasons) if isinstance(seasons, list) else 0)
-        detail = {"league": number, "reason": _reason(error)}
+        detail = {"league": number, "reason": reason_of(error)}
         self.anomalies.append(Anomaly("quarantined_league", detail))
 
     def _quarantine_season(self, league_id: int, raw: Entry, error: ValueError) -> None:
-        year = _readable(raw.get("year") if isinstance(raw, dict) else None, 2100, 1900)
+        year = readable_id(raw.get("year") if isinstance(raw, dict) else None, 2100, 1900)
         if year is None:
             # Which stored season this was is unknown: none of its league is delisted.
             self.quarantined_leagues.add(league_id)
         else:
             self.quarantined_seasons.add((league_id, year))
         self.quarantined += 1
-        detail = {"league": league_id, "year": year, "reason": _reason(error)}
+        detail = {"league": league_id, "year": year, "reason": reason_of(error)}
         self.anomalies.append(Anomaly("quarantined_season", detail))
 
     def _country(self, name: str) -> CountryRow:
@@ -174,11 +174,13 @@ def _dates(row: SeasonRow) -> dict[str, Any]:
     return {"start": row.start_date, "end": row.end_date, "current": row.is_current}
 
 
-def _readable(value: Any, maximum: int, minimum: int = 1) -> int | None:
+def readable_id(value: Any, maximum: int = 2**31 - 1, minimum: int = 1) -> int | None:
+    """`value` when it is an integer of the range, else None."""
     return value if type(value) is int and minimum <= value <= maximum else None
 
 
-def _reason(error: ValueError) -> str:
+def reason_of(error: ValueError) -> str:
+    """Why an item is quarantined, without quoting it."""
     if not isinstance(error, ValidationError):
         return str(error)[:200]
     first = error.errors(include_input=False, include_url=False, include_context=False)[0]

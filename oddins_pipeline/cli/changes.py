@@ -8,13 +8,12 @@ from typing import Any
 
 import click
 
-from oddins_pipeline.catalog.entities import ENTITIES
+from oddins_pipeline.catalog.lists import TABLES
 from oddins_pipeline.cli.context import App, json_option, sample_option, show_json, show_lines
 from oddins_pipeline.database.changes import ChangeFilter, changes, describe_change
 from oddins_pipeline.errors import UsageError
 from oddins_pipeline.logs import sanitize
 
-TABLES = tuple(table for entity in ENTITIES for table in entity.tables)
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 

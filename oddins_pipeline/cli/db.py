@@ -12,7 +12,7 @@ import click
 import psycopg
 from psycopg import sql
 
-from oddins_pipeline.catalog.entities import ENTITIES
+from oddins_pipeline.catalog.lists import TABLES
 from oddins_pipeline.cli.context import App, sample_option
 from oddins_pipeline.database import revision
 from oddins_pipeline.database.changes import VIEWS
@@ -20,7 +20,7 @@ from oddins_pipeline.database.connection import connect, database_errors
 from oddins_pipeline.errors import DatabaseError
 from oddins_pipeline.logs import MASK
 
-READABLE = (*(table for entity in ENTITIES for table in entity.tables), "catalog_changes", *VIEWS)
+READABLE = (*TABLES, "catalog_changes", *VIEWS)
 """What `grant-read` opens: the catalog, its feed and their views, nothing of the archive."""
 
 
@@ -105,7 +105,7 @@ def _psql() -> str:
 @click.argument("role")
 @click.pass_obj
 def grant_read(app: App, role: str, *, sample: bool) -> None:
-    """Let ROLE read the four tables, the feed and their views, nothing else."""
+    """Let ROLE read the published tables, the feed and their views, nothing else."""
     workspace = app.open(sample=sample, reads_only=True)
     tables = sql.SQL(", ").join(sql.Identifier("public", name) for name in READABLE)
     with connect(workspace, purpose="grant") as connection, database_errors():

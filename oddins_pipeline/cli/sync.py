@@ -1,4 +1,4 @@
-"""`oddins sync leagues`: takes the lock first, imports Dagster only when it has it."""
+"""`oddins sync …`: takes the lock first, imports Dagster only when it has it."""
 
 from __future__ import annotations
 
@@ -6,14 +6,17 @@ import logging
 import signal
 import time
 import uuid
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict
-from typing import TYPE_CHECKING, Any
+from dataclasses import asdict, dataclass
+from typing import Any, TypeVar
 
 import click
 
-from oddins_pipeline.catalog.entities import LEAGUES
+from oddins_pipeline.catalog.entities import Entity, SyncKey
+from oddins_pipeline.catalog.lists import LISTS
+from oddins_pipeline.catalog.reference_list import ReferenceList
+from oddins_pipeline.catalog.requests import Params
 from oddins_pipeline.catalog.season_range import FIRST_SEASON, last_season
 from oddins_pipeline.cli.context import App, json_option, sample_option, show_json, show_table
 from oddins_pipeline.config.dagster_home import home_from_env
@@ -22,10 +25,9 @@ from oddins_pipeline.errors import InterruptedSyncError, LockHeldError, OddinsEr
 from oddins_pipeline.logs import set_run
 from oddins_pipeline.pipeline.failures import RunFailure, record_failure
 from oddins_pipeline.pipeline.league_sync import LEAGUE_SYNC, LeagueFilter
+from oddins_pipeline.pipeline.list_sync import list_sync
 from oddins_pipeline.pipeline.session import Session, open_session
-
-if TYPE_CHECKING:
-    from oddins_pipeline.pipeline.sync import SyncResult
+from oddins_pipeline.pipeline.sync import Sync, SyncPlan, SyncResult
 
 logger = logging.getLogger("oddins_pipeline.worker")
 
@@ -35,86 +37,142 @@ def command() -> None:
     """Fetch and publish a list of the provider."""
 
 
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    sample_option("Generated data; APP_ENV=local only."),
+    click.option(
+        "--lock-timeout",
+        type=click.FloatRange(0),
+        default=0,
+        show_default=True,
+        help="Seconds to wait for another sync to end.",
+    ),
+    click.option(
+        "--force",
+        is_flag=True,
+        help="Skip the shrinkage check and the quarantine limit; every other check still applies.",
+    ),
+    click.option("--replay", is_flag=True, help="Publish the newest archived full response again."),
+    click.option("--dry-run", is_flag=True, help="Report what would change; write nothing."),
+    json_option,
+    click.option("--log-format", type=click.Choice(["text", "json"]), help="Log lines on stderr."),
+)
+
+
+def sync_options(function: F) -> F:
+    """The options of every sync."""
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
+
+@dataclass(frozen=True)
+class Options:
+    """What every sync takes from its command line."""
+
+    sample: bool
+    lock_timeout: float
+    force: bool
+    replay: bool
+    dry_run: bool
+    as_json: bool
+    log_format: str | None
+
+
 @command.command()
 @click.option(
-    "--season",
-    type=click.IntRange(FIRST_SEASON, last_season()),
-    help="Only this year (partial).",
+    "--season", type=click.IntRange(FIRST_SEASON, last_season()), help="Only this year (partial)."
 )
 @click.option("--country", help="Only this country's leagues (partial).")
 @click.option("--league", type=click.IntRange(1), help="Only this provider league id (partial).")
 @click.option("--current", is_flag=True, help="Only current or last seasons (partial).")
-@sample_option("Generated data; APP_ENV=local only.")
-@click.option(
-    "--lock-timeout",
-    type=click.FloatRange(0),
-    default=0,
-    show_default=True,
-    help="Seconds to wait for another sync to end.",
-)
-@click.option(
-    "--force",
-    is_flag=True,
-    help="Skip the shrinkage check and the quarantine limit; every other check still applies.",
-)
-@click.option("--replay", is_flag=True, help="Publish the newest archived full response again.")
-@click.option("--dry-run", is_flag=True, help="Report what would change; write nothing.")
-@json_option
-@click.option("--log-format", type=click.Choice(["text", "json"]), help="Log lines on stderr.")
+@sync_options
 @click.pass_obj
 def leagues(
     app: App,
+    /,
     season: int | None,
     country: str | None,
     league: int | None,
     *,
     current: bool,
-    sample: bool,
-    lock_timeout: float,
-    force: bool,
-    replay: bool,
-    dry_run: bool,
-    as_json: bool,
-    log_format: str | None,
+    **options: Any,
 ) -> None:
     """Sync countries, leagues, seasons and coverage."""
-    started = time.monotonic()
     query = LeagueFilter(season, country, league, current)
-    if replay and query.params:
+    if options["replay"] and query.params:
         raise UsageError("--replay publishes a full response; leave out the filters")
+    given = Options(**options)
+    _sync(app, LEAGUE_SYNC, given, query.params, asset="raw_leagues", config=asdict(query))
+
+
+def _list_command(spec: ReferenceList) -> click.Command:
+    @click.command(spec.name, help=f"Sync the {spec.name}.")
+    @sync_options
+    @click.pass_obj
+    def sync(app: App, /, **options: Any) -> None:
+        _sync(app, list_sync(spec), Options(**options), {}, asset=spec.name, config={})
+
+    return sync
+
+
+for _spec in LISTS:
+    command.add_command(_list_command(_spec))
+
+
+def _sync(
+    app: App,
+    plan: SyncPlan[Any],
+    options: Options,
+    params: Params,
+    *,
+    asset: str,
+    config: dict[str, Any],
+) -> None:
+    """Runs one sync; `asset` is the one whose op takes `config`."""
+    started = time.monotonic()
     home_from_env()
-    workspace = app.open(sample=sample, reads_only=replay, log_format=log_format)
-    config = {**asdict(query), "force": force, "replay": replay}
-    with _session(workspace, query, lock_timeout=lock_timeout, records=not dry_run) as session:
-        result = _dry_run(session, query, force=force) if dry_run else _materialize(session, config)
+    workspace = app.open(
+        sample=options.sample, reads_only=options.replay, log_format=options.log_format
+    )
+    key = SyncKey(plan.entity, full=not params)
+    with _session(workspace, key, params, options) as session:
+        if options.dry_run:
+            from oddins_pipeline.pipeline.dry_run import dry_run
+
+            result = dry_run(Sync(session, plan, force=options.force), params)
+        else:
+            config = {**config, "force": options.force, "replay": options.replay}
+            result = _materialize(session, plan.entity, {asset: {"config": config}})
     shown = {**result.as_dict(), "seconds": round(time.monotonic() - started, 2)}
     logger.info("job completed", extra={"seconds": shown["seconds"]})
-    show_json(shown) if as_json else _show(shown, workspace)
+    show_json(shown) if options.as_json else _show(shown, workspace)
 
 
 @contextmanager
 def _session(
-    workspace: Workspace, query: LeagueFilter, *, lock_timeout: float, records: bool
+    workspace: Workspace, key: SyncKey, params: Params, options: Options
 ) -> Iterator[Session]:
     """The command's session; its failure is logged once, and recorded."""
-    run_id = str(uuid.uuid4())
-    set_run("sync_leagues", run_id)
+    run_id, label = str(uuid.uuid4()), key.entity.label
+    set_run(f"sync_{label}", run_id)
     environment = {"app_env": workspace.settings.app_env, "sample": workspace.target.sample}
     logger.info("worker started", extra=environment)
     try:
         with (
             _interrupts(),
-            open_session(workspace, run_id=run_id, lock_timeout=lock_timeout) as session,
+            open_session(workspace, run_id=run_id, lock_timeout=options.lock_timeout) as session,
         ):
-            logger.info("starting the leagues and seasons sync", extra=query.params)
+            logger.info(f"starting the {label} sync", extra=params)
             yield session
     except LockHeldError:
         raise
     except OddinsError as error:
         if not error.reported:
             logger.error(str(error), extra={"code": error.code, "retryable": error.retryable})  # noqa: TRY400 - a sentence, not a trace
-        if records:
-            record_failure(workspace, RunFailure.of(error), [query.key], run_id)
+        if not options.dry_run:
+            record_failure(workspace, RunFailure.of(error), [key], run_id)
         raise
 
 
@@ -130,23 +188,15 @@ def _interrupts() -> Iterator[None]:
         signal.signal(signal.SIGTERM, before)
 
 
-def _dry_run(session: Session, query: LeagueFilter, *, force: bool) -> SyncResult:
-    from oddins_pipeline.pipeline.dry_run import dry_run
-    from oddins_pipeline.pipeline.sync import Sync
-
-    return dry_run(Sync(session, LEAGUE_SYNC, force=force), query.params)
-
-
-def _materialize(session: Session, config: dict[str, Any]) -> SyncResult:
+def _materialize(session: Session, entity: Entity, ops: dict[str, Any]) -> SyncResult:
     from oddins_pipeline.definitions import build_definitions
     from oddins_pipeline.orchestration.in_process import run_job
-    from oddins_pipeline.orchestration.jobs import RAW, SYNC_JOB
+    from oddins_pipeline.orchestration.jobs import sync_job
     from oddins_pipeline.orchestration.session import RunSession, given_session
 
     run = RunSession(session)
-    job = build_definitions(sync_session=given_session(run)).resolve_job_def(SYNC_JOB)
-    ops = {RAW: {"config": config}}
-    return run_job(job, run, LEAGUES, command="oddins sync leagues", ops=ops)
+    job = build_definitions(sync_session=given_session(run)).resolve_job_def(sync_job(entity))
+    return run_job(job, run, entity, command=f"oddins sync {entity.label}", ops=ops)
 
 
 def _show(result: dict[str, Any], workspace: Workspace) -> None:

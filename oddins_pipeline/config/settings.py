@@ -6,11 +6,9 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Iterator
-from dataclasses import fields
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal, NamedTuple
+from typing import Annotated, Any, Literal
 from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
@@ -75,6 +73,7 @@ class AutomationSettings(BaseSettings):
         "off", description="whether schedules and sensors start running by themselves"
     )
     sync_cron: str = Field("17 5 * * *", description="when the daily sync runs")
+    lists_cron: str = Field("47 5 * * 1", description="when the reference lists are synced")
     sync_timezone: str = Field("UTC", description="the time zone of the schedules")
 
 
@@ -105,6 +104,9 @@ class Settings(AutomationSettings):
     home: Path | None = Field(None, description="directory of the local state")
     stale_after_hours: float = Field(
         26, gt=0, le=8_760, description="hours after which the catalog is stale"
+    )
+    lists_stale_after_hours: float = Field(
+        194, gt=0, le=8_760, description="hours after which a reference list is stale"
     )
     http: RequestLimits = RequestLimits()
     requests_per_minute: int = Field(
@@ -280,28 +282,6 @@ def _is_set(name: str) -> bool:
         return bool(os.environ.get(name) or dotenv_values(".env").get(name))
     except UnicodeDecodeError:
         return False  # reported with the settings
-
-
-class Variable(NamedTuple):
-    """One environment variable, for documentation."""
-
-    name: str
-    default: Any
-    description: str
-
-
-def variables() -> Iterator[Variable]:
-    """Every variable that the settings read."""
-    for name, field in Settings.model_fields.items():
-        if name in {"http", "pool"}:
-            kind: Any = field.annotation
-            for part in fields(kind):
-                described = kind.__pydantic_fields__[part.name]
-                variable = f"{PREFIX}{name}_{part.name}".upper()
-                yield Variable(variable, part.default, str(described.description))
-        else:
-            alias = str(field.validation_alias or f"{PREFIX}{name}".upper())
-            yield Variable(alias, field.default, str(field.description))
 
 
 def _sentence(item: dict[str, Any]) -> str:

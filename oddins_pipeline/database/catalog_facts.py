@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 
+from psycopg import sql
 from psycopg.rows import class_row
 
 from oddins_pipeline.catalog.entities import Entity
@@ -12,11 +13,21 @@ from oddins_pipeline.database.connection import Connection, database_errors
 
 
 @dataclass(frozen=True)
-class CatalogFacts:
+class ListFacts:
+    """`gained` and `lost` are listed rows by table, in the latest publication."""
+
+    listed: dict[str, int]
+    gained: dict[str, int]
+    lost: dict[str, int]
+    last_synced_at: datetime | None
+    stale_after: timedelta
+
+
+@dataclass(frozen=True)
+class CatalogFacts(ListFacts):
     """Counts are of rows; lists name at most `MAX_NAMED` of them as `39 Premier League (England)`.
 
-    `gained` and `lost` are listed rows by table, in the latest publication; `anomalies` is
-    kind → count in the newest published response.
+    `anomalies` is kind → count in the newest published response.
     """
 
     seasons_without_coverage: int
@@ -24,12 +35,7 @@ class CatalogFacts:
     leagues_of_delisted_countries: int
     several_current: list[str]
     implausible: list[str]
-    listed: dict[str, int]
-    gained: dict[str, int]
-    lost: dict[str, int]
     anomalies: dict[str, int]
-    last_synced_at: datetime | None
-    stale_after: timedelta
 
 
 MAX_NAMED = 20
@@ -88,5 +94,36 @@ def load_facts(connection: Connection, entity: Entity, *, stale_after: timedelta
         found = cursor.execute(
             _FACTS, {"entity": entity.name, "stale_after": stale_after}
         ).fetchone()
+    assert found is not None
+    return found
+
+
+# The same of a reference list.
+_LIST_FACTS = """
+WITH newest AS (
+    SELECT published_at FROM provider_payloads
+    WHERE published_at IS NOT NULL AND entity = %(entity)s ORDER BY id DESC LIMIT 1),
+moved AS (
+    SELECT count(*) FILTER (WHERE change IN ('added', 'relisted')) AS gained,
+        count(*) FILTER (WHERE change = 'delisted') AS lost
+    FROM catalog_changes
+    WHERE changed_at = (SELECT published_at FROM newest) AND entity = %(entity)s)
+SELECT json_build_object(%(entity)s::text, (SELECT count(*) FROM {} WHERE delisted_at IS NULL))
+        AS listed,
+    json_build_object(%(entity)s::text, moved.gained) AS gained,
+    json_build_object(%(entity)s::text, moved.lost) AS lost,
+    (SELECT max(last_synced_at) FROM provider_sync_state WHERE entity = %(entity)s)
+        AS last_synced_at,
+    %(stale_after)s::interval AS stale_after
+FROM moved
+"""
+
+
+def load_list_facts(connection: Connection, entity: Entity, *, stale_after: timedelta) -> ListFacts:
+    """The facts of a reference list. Raises DatabaseError."""
+    values = {"entity": entity.name, "stale_after": stale_after}
+    statement = sql.SQL(_LIST_FACTS).format(sql.Identifier(entity.name))
+    with database_errors(), connection.cursor(row_factory=class_row(ListFacts)) as cursor:
+        found = cursor.execute(statement, values).fetchone()
     assert found is not None
     return found

@@ -9,8 +9,10 @@ from typing import Any
 from psycopg import sql
 from psycopg.rows import dict_row
 
+from oddins_pipeline.catalog.lists import LISTS
 from oddins_pipeline.database.connection import Connection, database_errors
 
+LIST_TABLES = frozenset(spec.name for spec in LISTS)
 VIEWS = ("coverage_switches", "season_rollovers", "league_renames", "season_activity")
 """The feed's common questions, and what is in progress today: see migration 0005."""
 
@@ -122,7 +124,9 @@ def _shown(value: Any) -> str:
 
 def _summary(entity: str, row: dict[str, Any]) -> str:
     """What identifies a new or delisted row, after a colon; or nothing."""
-    if entity == "countries":
+    if entity in LIST_TABLES:
+        words = [str(row["name"])] if row.get("name") else []
+    elif entity == "countries":
         words = [f"code {row['code']}"] if row.get("code") else []
     elif entity == "leagues":
         words = [row["type"]] if row.get("type") else []

@@ -8,7 +8,7 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
-from oddins_pipeline.catalog.entities import Entity, SyncKey
+from oddins_pipeline.catalog.entities import LEAGUES, Entity, SyncKey
 from oddins_pipeline.catalog.requests import Params
 from oddins_pipeline.catalog.response import Entry, RawResponse, entries_of, parse_body
 from oddins_pipeline.database.connection import Connection
@@ -207,8 +207,9 @@ def newest_published(connection: Connection, entity: Entity) -> Payload:
     """What a run that fetches nothing publishes. Raises NothingToPublishError."""
     found = _load(connection, entity, "published_at IS NOT NULL")
     if found is None:
+        raw = "raw_leagues" if entity == LEAGUES else entity.name
         raise NothingToPublishError(
-            f"no published response is archived yet: materialize raw_{entity.label} first"
+            f"no published response is archived yet: materialize {raw} first"
         )
     return found
 

@@ -6,7 +6,7 @@ from typing import Any
 
 from psycopg.rows import dict_row
 
-from oddins_pipeline.catalog.entities import ENTITIES
+from oddins_pipeline.catalog.lists import ENTITIES
 from oddins_pipeline.database import backfills, requests
 from oddins_pipeline.database.connection import Connection, database_errors
 

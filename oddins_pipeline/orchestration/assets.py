@@ -15,7 +15,9 @@ from oddins_pipeline.orchestration.session import RunSession
 from oddins_pipeline.orchestration.table_metadata import column_schema, response_schema
 from oddins_pipeline.pipeline.league_sync import LEAGUE_SYNC, LeagueFilter
 from oddins_pipeline.pipeline.sync import Sync
-from oddins_pipeline.schema import CATALOG as TABLES
+from oddins_pipeline.schema import CATALOG as ALL_TABLES
+
+TABLES = {name: ALL_TABLES[name] for name in LEAGUES.tables}
 
 # The data version is how consumers react to changes only; it has been beta since Dagster 1.3.
 warnings.filterwarnings("ignore", message=".*`data_version`.*", category=dg.BetaWarning)

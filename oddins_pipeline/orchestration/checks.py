@@ -6,14 +6,19 @@ ready-made checks do not fit: a backfill of one season moves the last materializ
 all that its freshness checks read, and the columns are fixed by the migrations.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timezone
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import dagster as dg
 
 from oddins_pipeline.catalog.entities import LEAGUES
-from oddins_pipeline.database.catalog_facts import FIRST_YEAR, CatalogFacts, load_facts
+from oddins_pipeline.database.catalog_facts import (
+    FIRST_YEAR,
+    CatalogFacts,
+    ListFacts,
+    load_facts,
+)
 from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.orchestration.failures import to_dagster_failure
 from oddins_pipeline.orchestration.jobs import CHECKS_STEP, RAW
@@ -40,10 +45,31 @@ class Check(NamedTuple):
     name: str
     severity: dg.AssetCheckSeverity
     description: str
-    decide: Callable[[CatalogFacts], Result]
+    decide: Callable[[Any], Result]
+
+    @property
+    def spec(self) -> dg.AssetCheckSpec:
+        """What Dagster knows of it."""
+        return dg.AssetCheckSpec(self.name, asset=self.asset, description=self.description)
 
 
-def freshness(facts: CatalogFacts, now: datetime | None = None) -> Result:
+def results(
+    checks: Iterable[Check], facts: ListFacts, selected: Collection[dg.AssetCheckKey]
+) -> Iterator[dg.AssetCheckResult]:
+    """The result of each check that was selected."""
+    for check in checks:
+        if dg.AssetCheckKey(dg.AssetKey(check.asset), check.name) in selected:
+            result = check.decide(facts)
+            yield dg.AssetCheckResult(
+                asset_key=check.asset,
+                check_name=check.name,
+                passed=result.passed,
+                severity=check.severity,
+                description=result.words,
+            )
+
+
+def freshness(facts: ListFacts, now: datetime | None = None) -> Result:
     """Whether the last full sync is young enough, whatever partial ones did since."""
     hours = facts.stale_after.total_seconds() / 3600
     if facts.last_synced_at is None:
@@ -119,7 +145,7 @@ def plausible_years(facts: CatalogFacts) -> Result:
     return Result(True, "Years and dates are plausible.")
 
 
-def row_count_change(facts: CatalogFacts) -> Result:
+def row_count_change(facts: ListFacts) -> Result:
     """Whether the latest publication left about as many listed rows as were there before."""
     found, unusual = [], False
     for table, now in facts.listed.items():
@@ -182,11 +208,31 @@ CHECKS = (
 )
 
 
+LIST_CHECKS = (
+    Check(
+        "",
+        "freshness",
+        _WARN,
+        "The last sync must be younger than ODDINS_LISTS_STALE_AFTER_HOURS.",
+        freshness,
+    ),
+    Check(
+        "",
+        "row_count_change",
+        _WARN,
+        f"Warns when a publication lost more than {MAX_LOST_PERCENT} % of the listed rows or gained"
+        f" more than {MAX_GAINED_PERCENT} %.",
+        row_count_change,
+    ),
+)
+"""Of every reference list."""
+
+
 @dg.multi_asset_check(
     name=CHECKS_STEP,
     can_subset=True,
     required_resource_keys={"sync_session"},
-    specs=[dg.AssetCheckSpec(c.name, asset=c.asset, description=c.description) for c in CHECKS],
+    specs=[check.spec for check in CHECKS],
 )
 def catalog_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
     """One query over the catalog, and a result for each check that was selected."""
@@ -197,14 +243,4 @@ def catalog_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetC
             facts = load_facts(connection, LEAGUES, stale_after=limit)
     except OddinsError as error:
         raise to_dagster_failure(error) from None
-    selected = context.selected_asset_check_keys
-    for check in CHECKS:
-        if dg.AssetCheckKey(dg.AssetKey(check.asset), check.name) in selected:
-            result = check.decide(facts)
-            yield dg.AssetCheckResult(
-                asset_key=check.asset,
-                check_name=check.name,
-                passed=result.passed,
-                severity=check.severity,
-                description=result.words,
-            )
+    yield from results(CHECKS, facts, context.selected_asset_check_keys)

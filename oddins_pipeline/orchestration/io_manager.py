@@ -12,7 +12,8 @@ import dagster as dg
 from psycopg.rows import dict_row
 
 from oddins_pipeline import __version__
-from oddins_pipeline.catalog.entities import ENTITIES, LEAGUES
+from oddins_pipeline.catalog.entities import LEAGUES, Entity
+from oddins_pipeline.catalog.lists import LISTS, TABLES
 from oddins_pipeline.catalog.response import RawResponse
 from oddins_pipeline.database.changes import ChangeFilter, changes
 from oddins_pipeline.database.payloads import Payload
@@ -26,8 +27,11 @@ from oddins_pipeline.pipeline.league_sync import LEAGUE_SYNC
 from oddins_pipeline.pipeline.sync import Publication, Sync
 from oddins_pipeline.schema import CATALOG
 
-TABLES = frozenset(table for entity in ENTITIES for table in entity.tables)
-_LINEAGE = {name: column_lineage(table, RAW) for name, table in CATALOG.items()}
+LIST_ENTITIES = {spec.name: spec.entity for spec in LISTS}
+_LINEAGE = {
+    name: column_lineage(table, name if name in LIST_ENTITIES else RAW)
+    for name, table in CATALOG.items()
+}
 
 
 @dataclass(frozen=True)
@@ -51,19 +55,26 @@ class PostgresIOManager(dg.IOManager):
 
     def handle_output(self, context: dg.OutputContext, obj: RawResponse | Payload | Slice) -> None:
         """Commits, then describes what was committed."""
-        with self._run.step_of(LEAGUES):
-            describe = self.publish if isinstance(obj, Slice) else self.archive
-            context.add_output_metadata(describe(obj))  # type: ignore[arg-type]
+        name = context.asset_key.path[-1]
+        entity = LIST_ENTITIES.get(name, LEAGUES)
+        with self._run.step_of(entity):
+            if isinstance(obj, Slice):
+                context.add_output_metadata(self.publish(obj))
+                return
+            metadata = self.archive(obj, entity)
+            if name in LIST_ENTITIES:
+                metadata |= self.publish(self._validated(entity))
+            context.add_output_metadata(metadata)
 
-    def archive(self, fetched: RawResponse | Payload) -> dict[str, Any]:
-        """Archives what was fetched; returns the metadata of `raw_leagues`. Raises OddinsError."""
-        progress = self._run.of(LEAGUES)
+    def archive(self, fetched: RawResponse | Payload, entity: Entity = LEAGUES) -> dict[str, Any]:
+        """Archives what was fetched; returns its metadata. Raises OddinsError."""
+        progress = self._run.of(entity)
         assert progress.sync is not None
         response = fetched if isinstance(fetched, RawResponse) else None
         payload = fetched if isinstance(fetched, Payload) else progress.sync.archive(fetched)
         progress.payload = payload
         metadata: dict[str, Any] = {
-            "leagues": payload.results,
+            entity.label: payload.results,
             "payload_bytes": payload.bytes,
             "unchanged": payload.unchanged,
             **self._provenance(payload),
@@ -85,17 +96,25 @@ class PostgresIOManager(dg.IOManager):
             "database": workspace.database,
         }
 
+    def _validated(self, entity: Entity) -> Slice:
+        """The only slice of a reference list."""
+        progress = self._run.of(entity)
+        assert progress.sync is not None
+        assert progress.payload is not None
+        return Slice(progress.sync.validate(progress.payload), entity.name)
+
     def publish(self, part: Slice) -> dict[str, Any]:
         """Publishes the whole batch with its first slice; returns the metadata of the slice's
         table. Raises OddinsError.
         """
+        payload = part.publication.payload
         started = time.monotonic()
-        first = self._run.of(LEAGUES).counts is None
+        first = self._run.of(payload.entity).counts is None
         progress = self._run.publish(part.publication)
         if first:
             progress.publish_seconds = time.monotonic() - started
         assert progress.counts is not None
-        counts, payload = progress.counts[part.table], part.publication.payload
+        counts = progress.counts[part.table]
         moved = counts.inserted + counts.updated + counts.delisted
         return {
             "changes": markdown(self._changes(part) if moved else [], all_of_them=moved),
@@ -152,7 +171,7 @@ class PostgresIOManager(dg.IOManager):
 def _known(table: str) -> str:
     if table not in TABLES:
         raise dg.Failure(
-            description=f"the catalog has no table {table}; it has {', '.join(sorted(TABLES))}",
+            description=f"the catalog has no table {table}; it has {', '.join(TABLES)}",
             allow_retries=False,
         )
     return table

@@ -1,17 +1,20 @@
-"""Names of assets, jobs and tags, and the daily job: constants that both sides import."""
+"""Names of assets, jobs and tags, and the sync jobs: what both sides import."""
+
+from typing import Any
 
 import dagster as dg
 
-from oddins_pipeline.catalog.entities import LEAGUES
+from oddins_pipeline.catalog.entities import LEAGUES, Entity
+from oddins_pipeline.catalog.lists import LISTS
+from oddins_pipeline.catalog.reference_list import ReferenceList
 
 RAW = "raw_leagues"
 CATALOG = "catalog"
 CHECKS_STEP = "catalog_checks"
 BACKFILL_STEP = "backfill_season"
-STEPS = frozenset({RAW, CATALOG, BACKFILL_STEP})
+STEPS = frozenset({RAW, CATALOG, BACKFILL_STEP, *(spec.name for spec in LISTS)})
 """The steps whose failure is a failure of the catalog."""
 
-SYNC_JOB = "sync_leagues"
 BACKFILL_JOB = "backfill_seasons"
 PRUNE_JOB = "prune_runs"
 ASSET_JOB = "__ASSET_JOB"
@@ -29,6 +32,13 @@ COMMAND_TAG = "oddins/command"
 MAX_RUNTIME_TAG = {"dagster/max_runtime": "1800"}
 """Ends a run that died together with its code server, which run monitoring does not notice."""
 
+
+def sync_job(entity: Entity) -> str:
+    """The name of the job that syncs an entity."""
+    return f"sync_{entity.label}"
+
+
+SYNC_JOB = sync_job(LEAGUES)
 ASSETS = (RAW, *LEAGUES.tables)
 
 sync_leagues = dg.define_asset_job(
@@ -39,3 +49,15 @@ sync_leagues = dg.define_asset_job(
     # Ahead of any number of backfills in the queue.
     tags={**MAX_RUNTIME_TAG, "dagster/priority": "10"},
 )
+
+
+def _list_job(spec: ReferenceList) -> Any:
+    return dg.define_asset_job(
+        sync_job(spec.entity),
+        selection=dg.AssetSelection.assets(spec.name),
+        description=f"Fetches the {spec.name} and publishes them.",
+        tags={**MAX_RUNTIME_TAG, "dagster/priority": "5"},
+    )
+
+
+SYNC_JOBS = (sync_leagues, *(_list_job(spec) for spec in LISTS))

@@ -8,6 +8,7 @@ from typing import Any
 import dagster as dg
 
 from oddins_pipeline.catalog.entities import LEAGUES, Entity, SyncKey
+from oddins_pipeline.catalog.lists import LISTS
 from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.errors import NO_ATTEMPT
@@ -19,6 +20,7 @@ from oddins_pipeline.orchestration.jobs import (
     COMMAND_TAG,
     RAW,
     SYNC_JOB,
+    sync_job,
 )
 from oddins_pipeline.pipeline.failures import notify_failures, store_failure
 from oddins_pipeline.pipeline.league_sync import LeagueFilter
@@ -49,7 +51,7 @@ WHERE datname = current_database() AND application_name LIKE %s
 def sync_in_progress(instance: dg.DagsterInstance, entity: Entity = LEAGUES) -> str | None:
     """The sentence that a full sync is queued or running; None when none is."""
     for run in instance.get_runs(dg.RunsFilter(statuses=OPEN)):
-        if SyncKey(entity) in keys_of(run) and _fetches(run):
+        if SyncKey(entity) in keys_of(run) and _fetches(run, entity):
             return f"a sync is {run.status.value.lower()} already: run {run.run_id[:8]}"
     return None
 
@@ -118,8 +120,14 @@ def keys_of(run: dg.DagsterRun) -> list[SyncKey]:
     """The syncs that the run consists of; none when it does not write the catalog."""
     if run.job_name == BACKFILL_JOB:
         return [SyncKey(LEAGUES, full=False)]
-    selected = run.job_name == SYNC_JOB or _selects(run, ASSETS)
-    return [SyncKey(LEAGUES, full=not _is_filtered(run))] if selected else []
+    keys = []
+    if run.job_name == SYNC_JOB or _selects(run, ASSETS):
+        keys.append(SyncKey(LEAGUES, full=not _is_filtered(run)))
+    return keys + [
+        SyncKey(spec.entity)
+        for spec in LISTS
+        if run.job_name == sync_job(spec.entity) or _selects(run, (spec.name,))
+    ]
 
 
 def _is_filtered(run: dg.DagsterRun) -> bool:
@@ -128,8 +136,9 @@ def _is_filtered(run: dg.DagsterRun) -> bool:
     return any(config.get(name) for name in LeagueFilter.__dataclass_fields__)
 
 
-def _fetches(run: dg.DagsterRun) -> bool:
-    return run.job_name == SYNC_JOB or _selects(run, (RAW,))
+def _fetches(run: dg.DagsterRun, entity: Entity) -> bool:
+    """Whether it requests the list, rather than publish what is archived."""
+    return entity != LEAGUES or run.job_name == SYNC_JOB or _selects(run, (RAW,))
 
 
 def _selects(run: dg.DagsterRun, names: Sequence[str]) -> bool:

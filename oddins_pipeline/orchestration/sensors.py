@@ -9,6 +9,7 @@ from datetime import datetime, timedelta, timezone
 import dagster as dg
 
 from oddins_pipeline.catalog.entities import LEAGUES
+from oddins_pipeline.catalog.lists import ENTITIES
 from oddins_pipeline.config.settings import AutomationSettings
 from oddins_pipeline.config.workspace import Workspace, load_workspace
 from oddins_pipeline.database import backfills, revision
@@ -16,7 +17,13 @@ from oddins_pipeline.database.backfills import Request, StatusUpdate
 from oddins_pipeline.database.connection import Connection, connect, database_errors
 from oddins_pipeline.database.sync_state import last_full_sync
 from oddins_pipeline.orchestration.failures import run_failure
-from oddins_pipeline.orchestration.jobs import BACKFILL_JOB, CLAIM_TAG, REQUEST_TAG, SYNC_JOB
+from oddins_pipeline.orchestration.jobs import (
+    BACKFILL_JOB,
+    CLAIM_TAG,
+    REQUEST_TAG,
+    SYNC_JOBS,
+    sync_job,
+)
 from oddins_pipeline.orchestration.runs import (
     fail_orphaned_runs,
     keys_of,
@@ -70,10 +77,10 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
         dg.SensorDefinition(
             name="catch_up_sensor",
             evaluation_fn=evaluate_catch_up,
-            job_name=SYNC_JOB,
+            jobs=list(SYNC_JOBS),
             minimum_interval_seconds=30,
             default_status=status,
-            description="Requests a full sync when the last one is stale, with growing pauses;"
+            description="Requests a full sync of what is stale, with growing pauses;"
             " notifies the webhook of a stale catalog and of a subscription that ends.",
         ),
         dg.SensorDefinition(
@@ -104,29 +111,40 @@ def evaluate_backfills(
 def evaluate_catch_up(
     context: dg.SensorEvaluationContext,
 ) -> dg.SensorResult | dg.SkipReason:
-    """Sends the alerts, and requests a sync when one is due."""
+    """Sends the alerts, and requests a sync of each entity that is stale."""
     with open_tick("catch-up sensor") as tick:
         settings = tick.workspace.settings
-        synced_at = last_full_sync(tick.connection, LEAGUES)
-        blocked = background_blocked_reason(tick.connection, LEAGUES)
+        synced = {e.name: last_full_sync(tick.connection, e) for e in ENTITIES}
+        blocked = {e.name: background_blocked_reason(tick.connection, e) for e in ENTITIES}
         subscription = subscription_warning(
-            tick.connection, tick.workspace, may_request=blocked is None
+            tick.connection, tick.workspace, may_request=blocked[LEAGUES.name] is None
         )
-    reason = blocked or sync_in_progress(context.instance)
     # The connection is closed: the receiver may be slow.
-    alerts, state = _read_cursor(context.cursor)
-    alerts = send_alerts(settings, alerts, last_synced_at=synced_at, subscription=subscription)
-    context.update_cursor(_cursor(state, alerts))
-    if reason is not None:
-        return dg.SkipReason(reason)
+    stored = json.loads(context.cursor) if context.cursor else {}
+    alerts = AlertState(**stored.get("alerts", {}))
+    alerts = send_alerts(
+        settings, alerts, last_synced_at=synced[LEAGUES.name], subscription=subscription
+    )
+    states, requests, reasons = stored.get("entities", {}), [], []
     now = datetime.now(timezone.utc)
-    state, reason = catch_up(now, synced_at, stale_after(settings, LEAGUES), state)
-    context.update_cursor(_cursor(state, alerts))
-    if reason is not None:
-        return dg.SkipReason(reason)
-    # By the time: a cursor that was reset in the UI would count the same numbers again, and Dagster
-    # skips the keys that it has seen.
-    return dg.SensorResult(run_requests=[dg.RunRequest(run_key=f"catch-up {state.at}")])
+    for entity in ENTITIES:
+        if synced[entity.name] is None and entity != LEAGUES:
+            continue  # a list that was never requested is not wanted here
+        reason = blocked[entity.name] or sync_in_progress(context.instance, entity)
+        if reason is None:
+            state = CatchUpState(**states.get(entity.name, {}))
+            limit = stale_after(settings, entity)
+            state, reason = catch_up(now, synced[entity.name], limit, state)
+            states[entity.name] = asdict(state)
+        if reason is None:
+            # By the time: a cursor that was reset in the UI would count the same numbers again,
+            # and Dagster skips the keys that it has seen.
+            key = f"catch-up {entity.label} {state.at}"
+            requests.append(dg.RunRequest(run_key=key, job_name=sync_job(entity)))
+        else:
+            reasons.append(f"{entity.label}: {reason}")
+    context.update_cursor(json.dumps({"entities": states, "alerts": asdict(alerts)}))
+    return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("; ".join(reasons))
 
 
 def evaluate_failures(context: dg.SensorEvaluationContext) -> dg.SkipReason:
@@ -193,21 +211,6 @@ def _run_request(request: Request) -> dg.RunRequest:
 
 def _tags(request: Request) -> dict[str, str]:
     return {REQUEST_TAG: str(request.id), CLAIM_TAG: request.next_attempt_at.isoformat()}
-
-
-def _cursor(state: CatchUpState, alerts: AlertState) -> str:
-    return json.dumps({**asdict(state), **asdict(alerts)}, default=str)
-
-
-def _read_cursor(cursor: str | None) -> tuple[AlertState, CatchUpState]:
-    stored = json.loads(cursor) if cursor else {}
-    at = stored.get("at")
-    return (
-        AlertState(stored.get("stale_since"), stored.get("subscription_day")),
-        CatchUpState(
-            stored.get("since"), stored.get("times", 0), datetime.fromisoformat(at) if at else None
-        ),
-    )
 
 
 def _record_failed_runs(instance: dg.DagsterInstance, tick: Tick, since: datetime) -> datetime:

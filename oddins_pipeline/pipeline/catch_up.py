@@ -13,11 +13,11 @@ MAX_PAUSE = timedelta(hours=6)
 
 @dataclass(frozen=True)
 class CatchUpState:
-    """What catch-up has requested since the last full sync at `since` (ISO, None: never one)."""
+    """What catch-up has requested since the last full sync at `since`, and when (both ISO)."""
 
-    since: str | None
-    times: int
-    at: datetime | None
+    since: str | None = None
+    times: int = 0
+    at: str | None = None
 
 
 def catch_up_backoff(times: int) -> timedelta:
@@ -38,8 +38,9 @@ def catch_up(
     if not is_stale(last_synced_at, limit, now):
         return CatchUpState(since, 0, None), f"the last full sync was at {since}, not stale"
     if state.since != since or state.at is None:
-        state = CatchUpState(since, 0, now)
-    next_at = (state.at or now) + catch_up_backoff(state.times)
+        state = CatchUpState(since, 0, now.isoformat())
+    assert state.at is not None
+    next_at = datetime.fromisoformat(state.at) + catch_up_backoff(state.times)
     if now < next_at:
         return state, f"the catalog is stale; requesting a sync at {next_at:%H:%M:%S} UTC"
-    return replace(state, times=state.times + 1, at=now), None
+    return replace(state, times=state.times + 1, at=now.isoformat()), None

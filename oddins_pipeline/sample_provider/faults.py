@@ -91,7 +91,7 @@ FAULTS: dict[str, Fault] = {
     "lapsed": _reply("requests", "You have reached the request limit for the day."),
     "rate-limit": _reply("rateLimit", "Too many requests. Your limit is 10 requests per minute."),
     "429": _status(429),
-    "spent-minute": lambda entries, _a: Reply(
+    "exhausted-minute": lambda entries, _a: Reply(
         body=envelope(entries), headers={"X-RateLimit-Remaining": "0"}
     ),
     "plan": _reply("plan", "Free plans do not have access to this season."),

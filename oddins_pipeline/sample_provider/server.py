@@ -28,14 +28,16 @@ from oddins_pipeline.sample_provider.faults import (
     parse,
 )
 from oddins_pipeline.sample_provider.generator import Entry, generate_leagues
+from oddins_pipeline.sample_provider.lists import generate_lists
 
-LeagueFilter = dict[str, str]
+Query = dict[str, str]
 
 
 class SampleProvider:
     """Serves on `host` while the context is open.
 
-    `bodies` replace the generated one, in turn, the last one staying; `delay` is in
+    `bodies` replace the generated leagues, in turn, the last one staying, and `list_bodies`
+    a reference list, by path; `delay` is in
     seconds before each response; `requests` lists (monotonic time, path, query) as they come;
     `announce` is called with a line for each. `subscription_ends` is an ISO moment. The account's
     limits are enforced: a request beyond them gets the provider's error.
@@ -53,16 +55,18 @@ class SampleProvider:
         host: str = "127.0.0.1",
     ) -> None:
         self.entries = generate_leagues(scale, seed)
+        self.lists = generate_lists()
         self.bodies: list[bytes] | None = None
+        self.list_bodies: dict[str, bytes] = {}
         self.delay = 0.0
-        self.requests: list[tuple[float, str, LeagueFilter]] = []
+        self.requests: list[tuple[float, str, Query]] = []
         self.day_limit = day_limit
         self.day_remaining = day_limit
         self.minute_limit = minute_limit
         self.subscription_ends = subscription_ends
         self.announce: Callable[[str], Any] = lambda _line: None
-        self._script = parse(faults)
-        self._lapsed = any(name == "lapsed" for name, _ in self._script)
+        self._scripts: dict[str, list[tuple[str, str]]] = {}
+        self.script(faults)
         self._lock = threading.Lock()
         self._full = envelope(self.entries)
         self._server = _Server((host, port), self)
@@ -82,10 +86,12 @@ class SampleProvider:
         self._server.shutdown()
         self._server.server_close()
 
-    def script(self, faults: str) -> None:
-        """Plays these faults from the next request on."""
-        self._script = parse(faults)
-        self._lapsed = any(name == "lapsed" for name, _ in self._script)
+    def script(self, faults: str, path: str = "/leagues") -> None:
+        """Plays these faults from the next request for `path` on."""
+        self._scripts[path] = parse(faults)
+        self._lapsed = any(
+            name == "lapsed" for script in self._scripts.values() for name, _ in script
+        )
 
     def serve_forever(self) -> None:
         """Serves in this thread until interrupted."""
@@ -95,24 +101,32 @@ class SampleProvider:
         with contextlib.suppress(KeyboardInterrupt):
             self._server.serve_forever(0.2)
 
-    def reply(self, path: str, query: LeagueFilter, key: str | None) -> Reply:
+    def reply(self, path: str, query: Query, key: str | None) -> Reply:
         """The response to one request."""
         with self._lock:
             self.requests.append((time.monotonic(), path, query))
-            fault = "" if key else "no-key"
-            argument = ""
-            if key and path == "/leagues":
-                fault, argument = self._script.pop(0) if self._script else ("", "")
-                fault = self._overstepped() or fault
-                self.day_remaining = max(0, self.day_remaining - 1)
-            elif key and self._script and self._script[0][0] in REJECTED:
-                fault = self._script[0][0]
-            if fault == "ok":
-                fault = ""
-            reply = FAULTS[fault](self.entries, argument) if fault else self._good(path, query)
+            fault, argument = self._fault(path, key)
+            entries = self.lists.get(path, self.entries)
+            reply = FAULTS[fault](entries, argument) if fault else self._good(path, query)
         what = f"{path}?{urlencode(query)}" if query else path
         self.announce(f"{time.strftime('%H:%M:%S')} GET {what}: {fault or 'ok'} ({reply.status})")
         return replace(reply, body=_with_key(reply.body, key or "")) if reply.echo else reply
+
+    def _fault(self, path: str, key: str | None) -> tuple[str, str]:
+        """The fault of one request and its argument; empty when there is none."""
+        if not key:
+            return "no-key", ""
+        script = self._scripts.get(path, [])
+        if self._is_counted(path):
+            fault, argument = script.pop(0) if script else ("", "")
+            fault = self._overstepped() or fault
+            self.day_remaining = max(0, self.day_remaining - 1)
+            return ("", "") if fault == "ok" else (fault, argument)
+        rejected = next((s[0] for s in self._scripts.values() if s and s[0][0] in REJECTED), None)
+        return rejected or ("", "")
+
+    def _is_counted(self, path: str) -> bool:
+        return path == "/leagues" or path in self.lists
 
     def _overstepped(self) -> str:
         """The fault for a request beyond the account's limits."""
@@ -124,19 +138,22 @@ class SampleProvider:
         """Below zero: that many too many."""
         since = time.monotonic() - 60
         lately = takewhile(lambda request: request[0] > since, reversed(self.requests))
-        return self.minute_limit - sum(path == "/leagues" for _, path, _ in lately)
+        return self.minute_limit - sum(self._is_counted(path) for _, path, _ in lately)
 
-    def _good(self, path: str, query: LeagueFilter) -> Reply:
+    def _good(self, path: str, query: Query) -> Reply:
         if path == "/status":
             return Reply(body=self._status())
         if path == "/leagues/seasons":
             years = sorted({s["year"] for e in self.entries for s in e["seasons"]})
             return Reply(body=envelope(years))
+        if path in self.lists:
+            body = self.list_bodies.get(path)
+            return Reply(body=body or envelope(self.lists[path], get=path.strip("/")))
         if path != "/leagues":
             return Reply(body=errors("endpoint", "This endpoint do not exist."))
         return Reply(body=self._leagues(query))
 
-    def _leagues(self, query: LeagueFilter) -> bytes:
+    def _leagues(self, query: Query) -> bytes:
         if self.bodies is not None:
             return self.bodies.pop(0) if len(self.bodies) > 1 else self.bodies[0]
         if not query:
@@ -186,7 +203,7 @@ _FILTERS: dict[str, Callable[[Entry, str], bool]] = {
 }
 
 
-def _wrong_parameter(query: LeagueFilter) -> str | None:
+def _wrong_parameter(query: Query) -> str | None:
     known = {*_FILTERS, "season", "current"}
     for name, value in query.items():
         if name not in known or not value:
@@ -198,7 +215,7 @@ def _wrong_parameter(query: LeagueFilter) -> str | None:
     return None
 
 
-def _filtered(entries: list[Entry], query: LeagueFilter) -> list[Entry]:
+def _filtered(entries: list[Entry], query: Query) -> list[Entry]:
     found = []
     for entry in entries:
         if not all(test(entry, query[name]) for name, test in _FILTERS.items() if name in query):

@@ -124,20 +124,20 @@ class Stack:
 
 
 def graphql(query: str, **variables: object) -> Any:
-    """The answer's data; a page that is only just starting is asked again."""
+    """The response's data; a page that is only just starting is asked again."""
     deadline = time.monotonic() + 120
     body = {"query": query, "variables": variables}
     while True:
         with contextlib.suppress(httpx.TransportError):
-            answer = httpx.post(f"{PAGE}/graphql", json=body, timeout=30)
-            if answer.status_code == httpx.codes.OK:
-                return answer.json()["data"]
-        assert time.monotonic() < deadline, "the page does not answer"
+            response = httpx.post(f"{PAGE}/graphql", json=body, timeout=30)
+            if response.status_code == httpx.codes.OK:
+                return response.json()["data"]
+        assert time.monotonic() < deadline, "the UI does not response"
         time.sleep(2)
 
 
 def sync() -> str:
-    """Launches the job as the page's button does; returns the run's id when it has succeeded."""
+    """Launches the job as the UI's button does; returns the run's id when it has succeeded."""
     deadline = time.monotonic() + 240
     while True:
         launched = graphql(LAUNCH, job=JOB)["launchRun"]
@@ -163,7 +163,7 @@ def rows(statement: str) -> list[tuple[Any, ...]]:
 @pytest.fixture(scope="module", autouse=True)
 def _engine() -> None:
     if shutil.which("docker") is None or run("docker", "info", check=False).returncode != 0:
-        pytest.exit("no Docker engine answers here: these tests need one", returncode=1)
+        pytest.exit("no Docker engine responses here: these tests need one", returncode=1)
     if os.geteuid() != 0:
         pytest.exit("these tests kill services as a crash would and need root", returncode=1)
     for port in PUBLISHED:
@@ -221,7 +221,7 @@ def test_every_service_becomes_healthy_and_the_migration_is_done(stack: Stack) -
 
 
 @pytest.mark.usefixtures("stack")
-def test_a_sync_from_the_page_fills_the_tables_and_its_logs_are_there() -> None:
+def test_a_sync_from_the_ui_fills_the_tables_and_its_logs_are_there() -> None:
     run_id = sync()
     for table in TABLES:
         assert rows(f"SELECT count(*) FROM {table}")[0][0] > 100
@@ -369,8 +369,8 @@ def test_the_data_survive_down(stack: Stack) -> None:
 def test_the_read_only_page_starts_no_run(stack: Stack) -> None:
     stack.compose("--profile", "read-only", "up", "-d", "webserver-read-only")
     stack.wait_healthy("webserver-read-only")
-    answer = httpx.post(
+    response = httpx.post(
         "http://127.0.0.1:3001/graphql", json={"query": LAUNCH, "variables": {"job": JOB}}
     )
-    assert answer.json()["data"]["launchRun"]["__typename"] == "UnauthorizedError"
+    assert response.json()["data"]["launchRun"]["__typename"] == "UnauthorizedError"
     stack.compose("--profile", "read-only", "rm", "-s", "-f", "webserver-read-only")

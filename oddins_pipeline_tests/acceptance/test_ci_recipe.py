@@ -14,7 +14,7 @@ from oddins_pipeline.embedded_postgres import cluster
 from oddins_pipeline_tests.support.service import Service
 
 RECIPE = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
-REAL, REHEARSAL = re.findall(r"^```sh\n(.*?)^```", RECIPE, re.MULTILINE | re.DOTALL)
+REAL, DRY_RUN = re.findall(r"^```sh\n(.*?)^```", RECIPE, re.MULTILINE | re.DOTALL)
 
 
 def run(script: str, directory: Path, **environment: str) -> subprocess.CompletedProcess[str]:
@@ -40,20 +40,22 @@ def test_the_pipeline_exits_0_when_done_and_1_with_the_sentence_when_not(
     )
     done = run(script, tmp_path, **service.environment())
     assert done.returncode == code, done.stderr[-2000:]
-    told = service.query("SELECT last_error FROM provider_sync_state")
+    reported = service.query(
+        "SELECT last_error FROM provider_sync_state WHERE entity = 'leagues_seasons'"
+    )
     if code:
-        assert "suspended the account" in told[0][0]
-        assert told[0][0] in done.stderr
+        assert "suspended the account" in reported[0][0]
+        assert reported[0][0] in done.stderr
     else:
-        assert told == [(None,)]
+        assert reported == [(None,)]
         assert service.query("SELECT count(*) > 0 FROM leagues") == [(True,)]
-    assert len(service.provider.requests) == 1
+    assert len(service.provider.requests) == 3, "one request for each entity"
 
 
-def test_the_rehearsal_needs_no_variable_at_all(tmp_path: Path) -> None:
+def test_the_dry_run_needs_no_variable_at_all(tmp_path: Path) -> None:
     home = tmp_path / "home"
     try:
-        done = run(REHEARSAL, tmp_path, ODDINS_HOME=str(home))
+        done = run(DRY_RUN, tmp_path, ODDINS_HOME=str(home))
     finally:
         cluster.destroy(home)
     assert done.returncode == 0, done.stderr[-2000:]

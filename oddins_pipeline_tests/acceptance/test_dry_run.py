@@ -19,7 +19,7 @@ def everything(service: Service) -> list[tuple[Any, ...]]:
     return [row for (table,) in tables for row in service.query(f"SELECT t::text FROM {table} t")]
 
 
-def test_a_dry_run_tells_the_changes_and_the_guards_refusal_and_writes_nothing(
+def test_a_dry_run_reports_the_changes_and_the_guards_refusal_and_writes_nothing(
     service: Service,
 ) -> None:
     entries = generate_leagues(0.04)

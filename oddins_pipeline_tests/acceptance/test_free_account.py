@@ -1,5 +1,5 @@
 """A free account (10 requests a minute, 100 a day), every season wanted at once, a sync each
-minute, people who sync by hand, and death for whatever is at work.
+minute, people who sync by hand, and death for whatever is running.
 """
 
 from __future__ import annotations
@@ -39,7 +39,7 @@ STATUS = "SELECT status, count(*) FROM backfill_requests GROUP BY 1"
 
 @pytest.fixture
 def provider() -> Iterator[SampleProvider]:
-    """A free account that has spent most of its day."""
+    """A free account that has used most of its day."""
     with SampleProvider(0.2, day_limit=DAY_LIMIT, minute_limit=MINUTE_LIMIT) as running:
         running.day_remaining = LEFT
         yield running
@@ -72,9 +72,9 @@ def deal_death(services: Services, chance: random.Random) -> str:
                 worker = services.worker()
                 time.sleep(chance.random() / 2)
                 worker.kill()
-                return "run at work"
+                return "run running"
             time.sleep(0.05)
-        return "nothing: no run was at work"
+        return "nothing: no run was running"
     if what == "starters":
         victims = [Victim(services.service, services.home) for _ in range(8)]
         time.sleep(chance.random() * 8)
@@ -91,7 +91,7 @@ def statuses(services: Services) -> dict[str, int]:
     return dict(services.service.query(STATUS))
 
 
-def day_is_spent(services: Services) -> bool:
+def day_is_used(services: Services) -> bool:
     return services.service.provider.day_remaining < DAY_LIMIT // 10
 
 
@@ -109,7 +109,7 @@ def test_a_free_account_gets_every_season_and_oversteps_nothing(
     assert statuses(services) == {"requested": number}
 
     deadline = time.monotonic() + 900
-    while not day_is_spent(services):
+    while not day_is_used(services):
         assert time.monotonic() < deadline
         time.sleep(chance.uniform(5, 30))
         dealt[deal_death(services, chance)] += 1
@@ -117,7 +117,7 @@ def test_a_free_account_gets_every_season_and_oversteps_nothing(
     asked, open_ones = seasons_asked(services), number - statuses(services).get("done", 0)
     assert open_ones > 0
     time.sleep(60)
-    assert seasons_asked(services) == asked, "optional work waits for the next day"
+    assert seasons_asked(services) == asked, "background requests waits for the next day"
     assert number - statuses(services).get("done", 0) == open_ones
 
     service.provider.day_remaining = DAY_LIMIT
@@ -136,8 +136,8 @@ def test_a_free_account_gets_every_season_and_oversteps_nothing(
     assert content_now(service) == content_of(service.provider.entries)
     moments = [at for at, path, _ in service.provider.requests if path == "/leagues"]
     busiest = max(sum(at <= other < at + 60 for other in moments) for at in moments)
-    told = service.query("SELECT outcome FROM provider_requests WHERE path = '/leagues'")
-    outcomes = Counter(row[0] for row in told)
+    reported = service.query("SELECT outcome FROM provider_requests WHERE path = '/leagues'")
+    outcomes = Counter(row[0] for row in reported)
     assert busiest <= MINUTE_LIMIT
     assert not {"rate_limit", "quota"} & set(outcomes)
     assert len(moments) == sum(outcomes.values()), "each request is in the log"

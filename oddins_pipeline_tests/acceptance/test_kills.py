@@ -76,7 +76,7 @@ class Pace:
     ids=["oddins", "dagster"],
 )
 @pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
-def test_a_killed_sync_leaves_a_whole_answer_wherever_it_is_hit(
+def test_a_killed_sync_leaves_a_whole_response_wherever_it_is_hit(
     service: Service,
     tmp_path: Path,
     number: signal.Signals,
@@ -92,15 +92,15 @@ def test_a_killed_sync_leaves_a_whole_answer_wherever_it_is_hit(
     shown = content_of(entries)
     pace, states = Pace(service, tmp_path, command, {"DAGSTER_HOME": str(home)}), []
     for turn in range(KILLS):
-        answer = other(entries, turn)
-        serve(service, answer)
+        response = other(entries, turn)
+        serve(service, response)
         # By turns drawn over all of it and over what may go wrong with the tables.
         victim = pace.hit(number, (turn + 0.5) / KILLS, fetched=bool(turn % 2))
-        told = victim.end()
+        reported = victim.end()
         # Dagster's own commands print traces below the sentence.
-        assert command is MATERIALIZE or "Traceback" not in told, told
+        assert command is MATERIALIZE or "Traceback" not in reported, reported
         states.append(victim.state())
-        assert_survived(service, victim, [shown, content_of(answer)])
+        assert_survived(service, victim, [shown, content_of(response)])
         shown = content_now(service)
         if number is signal.SIGTERM and states[-1] in UNPUBLISHED:
             failing = "SELECT last_error_at > last_synced_at, last_error FROM provider_sync_state"
@@ -115,7 +115,7 @@ def test_a_killed_sync_leaves_a_whole_answer_wherever_it_is_hit(
     assert left == [(0,)], "the next sync ends the runs that died"
 
 
-def test_a_run_that_is_ended_before_its_first_step_is_told(
+def test_a_run_that_is_ended_before_its_first_step_is_reported(
     service: Service, tmp_path: Path
 ) -> None:
     assert service.sync().code == 0
@@ -141,7 +141,7 @@ def test_a_run_that_is_ended_before_its_first_step_is_told(
     ["COMMIT%", "COPY staged_seasons%", "WITH diff%"],
     ids=["fetching", "copying", "merging"],
 )
-def test_a_connection_that_is_cut_leaves_the_tables_as_they_were_and_is_told(
+def test_a_connection_that_is_cut_leaves_the_tables_as_they_were_and_is_reported(
     service: Service, tmp_path: Path, query: str
 ) -> None:
     entries = generate_leagues(1)
@@ -152,11 +152,11 @@ def test_a_connection_that_is_cut_leaves_the_tables_as_they_were_and_is_told(
     service.provider.delay = 1
     cut = when(service, query, "pg_terminate_backend(pid)")
     victim = Victim(service, tmp_path)
-    told = victim.end()
+    reported = victim.end()
     assert cut.is_set()
     assert victim.process.returncode == 1
-    assert "Traceback" not in told
-    assert "the database failed or cannot be reached" in told
+    assert "Traceback" not in reported
+    assert "the database failed or cannot be reached" in reported
     assert_survived(service, victim, [shown])
     error = service.query(
         "SELECT last_error_at > last_synced_at, last_error FROM provider_sync_state"

@@ -40,7 +40,7 @@ def test_a_first_sync_loads_the_whole_catalog(any_service: Service, entries: Ent
         assert any_service.query(f"SELECT count(*) FROM {table}") == [(rows,)]
 
 
-def test_the_same_answer_in_another_order_moves_no_row_version(
+def test_the_same_response_in_another_order_moves_no_row_version(
     any_service: Service, entries: Entries
 ) -> None:
     shuffled = json.loads(json.dumps(entries))
@@ -57,7 +57,7 @@ def test_the_same_answer_in_another_order_moves_no_row_version(
     assert any_service.query("SELECT count(*) FROM provider_payloads") == [(1,)]
 
 
-def test_a_changed_answer_moves_only_what_differs(any_service: Service, entries: Entries) -> None:
+def test_a_changed_response_moves_only_what_differs(any_service: Service, entries: Entries) -> None:
     changed = json.loads(json.dumps(entries))
     changed[3]["league"]["name"] = "Renamed League"
     serve(any_service, entries, changed)
@@ -85,7 +85,7 @@ def test_a_then_b_then_a_ends_in_a(service: Service, entries: Entries) -> None:
     assert service.query("SELECT count(*) FROM provider_payloads") == [(3,)]
 
 
-def test_a_shrunken_answer_is_refused_and_force_publishes_it(
+def test_a_shrunken_response_is_refused_and_force_publishes_it(
     any_service: Service, entries: Entries
 ) -> None:
     serve(any_service, entries, entries[: len(entries) * 9 // 10])
@@ -107,14 +107,14 @@ def test_a_shrunken_answer_is_refused_and_force_publishes_it(
     ) == [(1,)]
     forced = any_service.sync("--force")
     assert forced.code == 0
-    gone = len(entries) - len(entries) * 9 // 10
-    assert forced.json["counts"]["leagues"]["delisted"] == gone
+    missing = len(entries) - len(entries) * 9 // 10
+    assert forced.json["counts"]["leagues"]["delisted"] == missing
     listed = any_service.query("SELECT count(*) FROM leagues WHERE delisted_at IS NULL")
     assert listed == [(len(entries) * 9 // 10,)]
 
 
 @pytest.mark.parametrize("argument", ["--force", None])
-def test_an_empty_full_answer_is_always_refused(
+def test_an_empty_full_response_is_always_refused(
     service: Service, entries: Entries, argument: str | None
 ) -> None:
     serve(service, entries, [])
@@ -125,7 +125,7 @@ def test_an_empty_full_answer_is_always_refused(
     assert service.versions() == before
 
 
-def test_a_partial_answer_adds_and_updates_only(service: Service, entries: Entries) -> None:
+def test_a_partial_response_adds_and_updates_only(service: Service, entries: Entries) -> None:
     serve(service, entries)
     service.sync()
     service.provider.bodies = None
@@ -181,7 +181,7 @@ def test_publishing_again_without_asking_is_no_sign_of_life_of_the_provider(
     assert service.sync("--replay").code == 0
     assert service.query(state) == before
     assert service.run("status", "--check", **service.environment()).code == 1
-    assert service.sync("--force").code == 0, "the same answer, but asked for"
+    assert service.sync("--force").code == 0, "the same response, but asked for"
     assert service.query(state)[0] > before[0]
     assert service.run("status", "--check", **service.environment()).code == 0
 
@@ -222,7 +222,7 @@ def test_eight_at_once_make_one_request_and_seven_exit_75(
     assert service.query("SELECT count(*) FROM dagster.runs") == [(1,)]
 
 
-def versions_told(service: Service) -> set[str | None]:
+def versions_reported(service: Service) -> set[str | None]:
     """Data versions of the four tables' materialization events."""
     events = service.query(
         'SELECT (regexp_match(event, \'"dagster/data_version": "([0-9a-f]{64})"\'))[1]'
@@ -233,7 +233,7 @@ def versions_told(service: Service) -> set[str | None]:
 
 
 @pytest.mark.parametrize("delay", [0.3, 0.8, 1.1, 1.4, 1.7])
-def test_a_killed_sync_leaves_one_whole_answer(
+def test_a_killed_sync_leaves_one_whole_response(
     service: Service, entries: Entries, tmp_path: Path, delay: float
 ) -> None:
     other = [entry for entry in json.loads(json.dumps(entries)) if entry["league"]["id"] > 1]
@@ -255,10 +255,10 @@ def test_a_killed_sync_leaves_one_whole_answer(
     new = service.query("SELECT count(*) FROM leagues WHERE logo_url LIKE '%%example.test%%'")
     assert new[0][0] in {0, len(other)}
     assert logos[0][0] > 0
-    told = versions_told(service)
+    reported = versions_reported(service)
     published = service.query("SELECT sha256 FROM provider_payloads WHERE published_at IS NOT NULL")
-    assert told
-    assert told <= {sha256 for (sha256,) in published}
+    assert reported
+    assert reported <= {sha256 for (sha256,) in published}
     assert service.sync("--force", "--lock-timeout", "10").code == 0
 
 
@@ -287,7 +287,7 @@ def test_an_unreachable_database_is_one_sentence(service: Service) -> None:
     assert "s3cr3tpw" not in done.stderr + done.stdout
 
 
-def test_the_log_tells_the_story_in_json_lines(service: Service, entries: Entries) -> None:
+def test_the_log_reports_the_story_in_json_lines(service: Service, entries: Entries) -> None:
     serve(service, entries)
     done = service.sync("--log-format", "json")
     messages = [line["message"] for line in done.logs]
@@ -295,7 +295,7 @@ def test_the_log_tells_the_story_in_json_lines(service: Service, entries: Entrie
         "worker started",
         "PostgreSQL pool initialised",
         "advisory lock acquired",
-        "starting the leagues and seasons sync",
+        "starting the leagues sync",
         "fetching leagues",
         "validating the response",
         f"received {len(entries)} leagues",

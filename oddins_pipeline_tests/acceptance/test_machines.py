@@ -24,7 +24,7 @@ pytestmark = pytest.mark.skipif(
 )
 PROVIDER_PORT = 8765
 SLOW = "drip@0.002"
-"""An answer that takes some seconds, so that its sync is seen at work."""
+"""A response that takes some seconds, so that its sync is seen running."""
 
 
 @dataclass(frozen=True)
@@ -126,7 +126,7 @@ def test_the_lock_of_a_machine_that_vanished_is_free_within_two_minutes(site: Si
     with site.provider("a", "hang@600"), site.provider("b"):
         vanished = site.start("a", "sync", "leagues")
         site.wait_for_lock()
-        time.sleep(2)  # it waits for the provider's answer now; its connection is silent
+        time.sleep(2)  # it waits for the provider's response now; its connection is silent
         site.machines.vanish("a")
         since = time.monotonic()
         try:

@@ -1,4 +1,4 @@
-"""What the pages for operators and the files of the deployment say is so."""
+"""What the UIs for operators and the files of the deployment say is so."""
 
 from __future__ import annotations
 
@@ -15,8 +15,9 @@ from dagster_postgres.utils import get_conn_string
 from sqlalchemy.engine import make_url
 
 from oddins_pipeline.cli import cli
-from oddins_pipeline.config.settings import DEVELOPMENT_PASSWORD, load_settings, variables
+from oddins_pipeline.config.settings import DEVELOPMENT_PASSWORD, load_settings
 from oddins_pipeline.orchestration.storage import storage_url
+from oddins_pipeline_tests.support.variables import variables
 
 PROJECT = Path(__file__).parents[2]
 PAGES = {page.name: page.read_text("utf-8") for page in PROJECT.glob("docs/operation/*.md")}
@@ -35,7 +36,7 @@ def blocks(page: str, language: str) -> list[str]:
 
 
 def commands() -> list[list[str]]:
-    """Every command of the pages, in words."""
+    """Every command of the UIs, in words."""
     lines = [
         line.strip()
         for page in PAGES
@@ -50,7 +51,7 @@ def after(words: list[str], name: str) -> list[str]:
 
 
 @pytest.mark.parametrize("page", ["deployment.md", "kubernetes.md", "runbook.md"])
-def test_the_pages_are_there_and_readme_leads_to_them(page: str) -> None:
+def test_the_uis_are_there_and_readme_leads_to_them(page: str) -> None:
     assert page in PAGES
     assert f"docs/operation/{page}" in (PROJECT / "README.md").read_text("utf-8")
 
@@ -91,7 +92,7 @@ def test_every_service_and_profile_that_a_page_names_is_in_the_compose_file() ->
     assert {"postgres", "code", "webserver", "daemon"} <= seen
 
 
-def test_every_query_of_the_runbook_answers(database: str) -> None:
+def test_every_query_of_the_runbook_responses(database: str) -> None:
     queries = [after(words, "-c")[0] for words in commands() if "psql" in words and "-X" in words]
     assert len(queries) >= 5
     with psycopg.connect(database, autocommit=True) as connection:

@@ -97,7 +97,7 @@ def test_the_hash_does_not_depend_on_any_order(entry: Any, seed: int) -> None:
 
 
 @given(entries(), entries())
-def test_the_hash_tells_any_two_different_entries_apart(one: Any, other: Any) -> None:
+def test_the_hash_reports_any_two_different_entries_apart(one: Any, other: Any) -> None:
     same = plainly(one) == plainly(other)
     assert (canonical_hash([one]) == canonical_hash([other])) is same
 

@@ -1,4 +1,4 @@
-"""What README says is so: its commands run, its queries answer, its tables are complete."""
+"""What README says is so: its commands run, its queries response, its tables are complete."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ import psycopg
 import pytest
 
 from oddins_pipeline.cli import cli
-from oddins_pipeline.config.settings import variables
 from oddins_pipeline.database.changes import VIEWS
 from oddins_pipeline.orchestration.checks import CHECKS
 from oddins_pipeline.sample_provider.faults import FAULTS
 from oddins_pipeline_tests.support.service import Service
+from oddins_pipeline_tests.support.variables import variables
 
 PROJECT = Path(__file__).parents[2]
 README = (PROJECT / "README.md").read_text(encoding="utf-8")
@@ -57,7 +57,7 @@ def test_every_command_runs(service: Service, tmp_path: Path) -> None:
         assert done.returncode == 0, f"{command}\n{done.stdout}{done.stderr}"
 
 
-def test_every_query_answers(database: str) -> None:
+def test_every_query_responses(database: str) -> None:
     statements = [s for block in blocks("sql") for s in block.split(";") if s.strip()]
     assert len(statements) >= 8
     with psycopg.connect(database) as connection:

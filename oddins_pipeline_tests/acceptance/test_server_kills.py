@@ -65,11 +65,11 @@ def test_an_outage_is_one_sentence_and_the_sync_after_it_ends_the_run(
     while len(provider.requests) < 2:
         time.sleep(0.05)
     server.stop()
-    told = victim.end()
+    reported = victim.end()
     server.start()
     assert victim.process.returncode == 1
-    assert "Traceback" not in told
-    assert told.splitlines()[-1].startswith("oddins: the database")
+    assert "Traceback" not in reported
+    assert reported.splitlines()[-1].startswith("oddins: the database")
     assert service.query("SELECT status FROM dagster.runs ORDER BY id") == [
         ("SUCCESS",),
         ("STARTED",),

@@ -34,7 +34,7 @@ def services(
 
 
 def begin_fetch(services: Services, turn: int) -> str:
-    """A run that waits for the provider's answer."""
+    """A run that waits for the provider's response."""
     serve(services.service, other(generate_leagues(0.1), turn))
     services.service.provider.delay = 40
     run_id = services.launch()
@@ -46,10 +46,10 @@ def begin_fetch(services: Services, turn: int) -> str:
 def assert_next_run_is_good(services: Services, turn: int) -> None:
     """The queue moves, and a run publishes, without anyone's help."""
     wait_until_free(services.service, 10)
-    answer = other(generate_leagues(0.1), 2 * turn)
-    serve(services.service, answer)
+    response = other(generate_leagues(0.1), 2 * turn)
+    serve(services.service, response)
     services.wait_for(services.launch(), "SUCCESS", seconds=180)
-    assert content_now(services.service) == content_of(answer)
+    assert content_now(services.service) == content_of(response)
     left = services.service.query("SELECT count(*) FROM dagster.runs WHERE status = 'STARTED'")
     assert left == [(0,)]
 
@@ -63,7 +63,7 @@ def last_error(services: Services) -> str:
 
 
 def timed(services: Services, what: str, started: float) -> None:
-    services.figures.append(f"{what} {time.monotonic() - started:.0f} s")
+    services.metrics.append(f"{what} {time.monotonic() - started:.0f} s")
 
 
 def kill_the_run(services: Services) -> None:
@@ -83,7 +83,7 @@ def kill_code_server_and_run(services: Services) -> None:
     services.start("code server")
     services.wait_for(run_id, "FAILURE")
     timed(services, "code server and run killed, the run ended", started)
-    wait_for(services.loaded, seconds=90, what="the page knows the location")
+    wait_for(services.loaded, seconds=90, what="the UI knows the location")
     assert_next_run_is_good(services, 3)
 
 
@@ -114,16 +114,16 @@ def kill_the_webserver(services: Services) -> None:
     services.start("webserver")
     services.wait_for(run_id, "SUCCESS")
     services.service.provider.delay = 0
-    wait_for(services.loaded, seconds=90, what="the page knows the location")
+    wait_for(services.loaded, seconds=90, what="the UI knows the location")
     timed(services, "webserver killed, the run unaffected", started)
 
 
-def cancel_from_the_page(services: Services) -> None:
+def cancel_from_the_ui(services: Services) -> None:
     started = time.monotonic()
     run_id = begin_fetch(services, 4)
     services.graphql(CANCEL, run=run_id)
     services.wait_for(run_id, "CANCELED", "FAILURE")
-    timed(services, f"cancelled from the page, the run {services.status(run_id)}", started)
+    timed(services, f"cancelled from the UI, the run {services.status(run_id)}", started)
     assert "interrupted" in last_error(services)
     assert_next_run_is_good(services, 4)
 
@@ -148,6 +148,6 @@ def test_every_service_may_die_and_the_next_run_is_good(
     kill_code_server_and_run(services)
     kill_the_daemon_after_a_claim(services)
     kill_the_webserver(services)
-    cancel_from_the_page(services)
+    cancel_from_the_ui(services)
     hang(services)
-    record_property("deaths", "; ".join(services.figures))
+    record_property("deaths", "; ".join(services.metrics))

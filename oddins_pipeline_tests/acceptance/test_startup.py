@@ -35,7 +35,7 @@ def test_status_imports_what_reads_the_settings_and_the_database(service: Servic
     assert imported(done) == {"pydantic", "psycopg"}
 
 
-def test_a_held_lock_is_told_before_dagster_is_imported(service: Service) -> None:
+def test_a_held_lock_is_reported_before_dagster_is_imported(service: Service) -> None:
     with psycopg.connect(service.database) as holder:
         holder.execute("SELECT pg_advisory_lock(%s)", (lock_id(),))
         done = service.sync(**PROFILED)
@@ -44,13 +44,13 @@ def test_a_held_lock_is_told_before_dagster_is_imported(service: Service) -> Non
 
 
 def test_the_revision_is_checked_without_alembic(service: Service) -> None:
-    # Dagster's own storage imports Alembic; a rehearsal needs no Dagster.
+    # Dagster's own storage imports Alembic; a dry run needs no Dagster.
     done = service.sync("--dry-run", **PROFILED)
     assert done.code == 0, done.stderr
     assert imported(done).isdisjoint({"dagster", "alembic", "grpc"})
 
 
-def test_usage_errors_are_told_before_the_database_driver_is_used(oddins: Oddins) -> None:
+def test_usage_errors_are_reported_before_the_database_driver_is_used(oddins: Oddins) -> None:
     done = oddins("sync", "leagues", APP_ENV="nonsense", **PROFILED)
     assert done.code == 2
     assert imported(done).isdisjoint({"dagster", "alembic", "sqlalchemy"})

@@ -27,9 +27,9 @@ def test_an_operator_materializes_everything_looks_at_it_and_backfills_two_seaso
         page.materialize_all()
         page.wait_for_runs(1)
         page.open("/assets/leagues")
-        told = page.read("rows_inserted", "publish_seconds", "1250", "initial load")
-        assert "provider_league_id is API-Football's id" in told
-        assert "league.name" in told
+        reported = page.read("rows_inserted", "publish_seconds", "1250", "initial load")
+        assert "provider_league_id is API-Football's id" in reported
+        assert "league.name" in reported
         page.open("/assets/raw_leagues")
         page.read("payload_sha256", "software_version", "settings_sha256", "quota_left")
         page.open("/assets/seasons?view=checks")

@@ -14,7 +14,7 @@ from oddins_pipeline.embedded_postgres import cluster
 PROJECT = Path(__file__).parents[2]
 
 
-def test_the_wheel_gives_a_working_oddins_in_an_empty_folder(tmp_path: Path) -> None:
+def test_the_wheel_gives_a_working_oddins_in_an_empty_directory(tmp_path: Path) -> None:
     dist, home, directory = tmp_path / "dist", tmp_path / "home", tmp_path / "empty"
     directory.mkdir()
     _run([sys.executable, "-m", "build", "--wheel", "--no-isolation", "-o", dist], cwd=PROJECT)

@@ -54,7 +54,7 @@ def test_a_bomb_is_inflated_no_further_than_the_cap() -> None:
 @pytest.mark.parametrize(
     "fault", ["drip@0.2", "drip-headers@0.2", "hang@30", "endless-100"], ids=lambda f: f
 )
-def test_a_slow_answer_ends_with_the_attempt(bench: Bench, fault: str) -> None:
+def test_a_slow_response_ends_with_the_attempt(bench: Bench, fault: str) -> None:
     bench.provider.script(fault)
     started = time.monotonic()
     error = bench.error(SMALL)
@@ -64,7 +64,7 @@ def test_a_slow_answer_ends_with_the_attempt(bench: Bench, fault: str) -> None:
 
 
 @pytest.mark.parametrize("fault", ["deep", "wrong-charset", "latin-1", "huge-integer"])
-def test_bytes_that_are_no_answer_are_refused(bench: Bench, fault: str) -> None:
+def test_bytes_that_are_no_response_are_refused(bench: Bench, fault: str) -> None:
     bench.provider.script(fault)
     error = bench.error(replace(LIMITS, attempts=1))
     assert type(error) is errors.TransportError
@@ -136,7 +136,7 @@ def test_oddities_give_clean_rows_or_quarantined_ones(line: Line) -> None:
     )
 
 
-def test_no_answer_is_a_stack_trace_on_the_command_line(service: Service) -> None:
+def test_no_response_is_a_stack_trace_on_the_command_line(service: Service) -> None:
     assert service.sync().code == 0
     before = service.versions()
     for fault in ("gzip-bomb@20", "markup"):

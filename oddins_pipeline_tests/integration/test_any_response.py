@@ -1,4 +1,4 @@
-"""Whatever the provider answers: tables that equal an independent model, or untouched ones.
+"""Whatever the provider responses: tables that equal an independent model, or untouched ones.
 
 A hundred or so examples in the suite, the same each time; thousands of new ones by `make fuzz`.
 """
@@ -33,32 +33,34 @@ ON_A_DATABASE = max(10, EXAMPLES // 3)
 
 def assert_model(entries: list[Any]) -> None:
     """The normaliser says of `entries` what the model says."""
-    batch, answer = normalise(copy.deepcopy(entries)), read(copy.deepcopy(entries))
+    batch, response = normalise(copy.deepcopy(entries)), read(copy.deepcopy(entries))
     assert [row._asdict() for row in batch.countries] == [
-        {"name": name, **answer.countries[name]} for name in sorted(answer.countries)
+        {"name": name, **response.countries[name]} for name in sorted(response.countries)
     ]
     assert [row._asdict() for row in batch.leagues] == [
         {
             "provider_league_id": number,
-            "country_name": answer.leagues[number]["country"],
-            **{what: answer.leagues[number][what] for what in ("name", "type", "logo_url")},
+            "country_name": response.leagues[number]["country"],
+            **{what: response.leagues[number][what] for what in ("name", "type", "logo_url")},
         }
-        for number in sorted(answer.leagues)
+        for number in sorted(response.leagues)
     ]
     flags = ("fixtures", *FIXTURES.values(), *FLAGS)
     assert [tuple(row) for row in batch.seasons] == [
-        (*key, *answer.seasons[key].values(), *(answer.coverage[key][flag] for flag in flags))
-        for key in sorted(answer.seasons)
+        (*key, *response.seasons[key].values(), *(response.coverage[key][flag] for flag in flags))
+        for key in sorted(response.seasons)
     ]
-    assert batch.quarantined_leagues == answer.kept_leagues
-    assert batch.quarantined_seasons == answer.kept_seasons
-    assert (batch.quarantined_items, batch.received_items) == (answer.quarantined, answer.items)
-    assert batch.delists is answer.delists
+    assert batch.quarantined_leagues == response.kept_leagues
+    assert batch.quarantined_seasons == response.kept_seasons
+    assert (batch.quarantined_items, batch.received_items) == (response.quarantined, response.items)
+    assert batch.delists is response.delists
     json.dumps([anomaly.detail for anomaly in batch.anomalies]).encode("ascii")
 
 
 @given(mutated(most=12))
-def test_a_good_answer_changed_at_will_is_normalised_as_the_model_says(entries: list[Any]) -> None:
+def test_a_good_response_changed_at_will_is_normalised_as_the_model_says(
+    entries: list[Any],
+) -> None:
     assert_model(entries)
 
 
@@ -102,13 +104,13 @@ def line(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
 
 @settings(max_examples=ON_A_DATABASE)
 @given(st.lists(st.tuples(mutated(most=4), st.booleans(), st.booleans()), min_size=1, max_size=3))
-def test_answers_in_turn_give_the_models_catalog_or_leave_the_tables_untouched(
-    line: Line, answers: list[tuple[list[Any], bool, bool]]
+def test_responses_in_turn_give_the_models_catalog_or_leave_the_tables_untouched(
+    line: Line, responses: list[tuple[list[Any], bool, bool]]
 ) -> None:
     line.clear()
     model, shown = Catalog(), None
     numbers: dict[int, int] = {}
-    for entries, full, force in [(BASE, True, False), *answers]:
+    for entries, full, force in [(BASE, True, False), *responses]:
         before = line.everything()
         expected = model.copy()
         accepted = expected.apply(entries, full=full, force=force)

@@ -1,4 +1,4 @@
-"""The archive: bytes as received, how long they are kept, and which answer is published again."""
+"""The archive: bytes as received, how long they are kept, and which response is published again."""
 
 from __future__ import annotations
 
@@ -67,7 +67,7 @@ def test_a_replay_is_refused_when_something_newer_is_published(service: Service)
     assert service.versions() == before
 
 
-def test_the_same_answer_after_a_partial_one_is_published_again(service: Service) -> None:
+def test_the_same_response_after_a_partial_one_is_published_again(service: Service) -> None:
     entries = generate_leagues(0.05)
     serve(service, entries)
     service.sync()

@@ -33,7 +33,7 @@ def reported(result: dg.ExecuteInProcessResult) -> set[str]:
     }
 
 
-def test_a_selection_of_one_table_publishes_the_whole_answer_and_reports_one(
+def test_a_selection_of_one_table_publishes_the_whole_response_and_reports_one(
     instance: dg.DagsterInstance, service: Service
 ) -> None:
     result = materialize(instance, "raw_leagues", "seasons")
@@ -43,7 +43,7 @@ def test_a_selection_of_one_table_publishes_the_whole_answer_and_reports_one(
         assert service.query(f"SELECT count(*) > 0 FROM {table}") == [(True,)]
 
 
-def test_without_raw_leagues_the_newest_published_answer_is_used(
+def test_without_raw_leagues_the_newest_published_response_is_used(
     instance: dg.DagsterInstance, service: Service
 ) -> None:
     refused = materialize(instance, *LEAGUES.tables)
@@ -76,7 +76,7 @@ def test_a_downstream_asset_reads_the_rows_of_a_table(
     assert event.metadata["current"].value == expected
 
 
-def test_events_carry_the_answers_hash_and_the_row_counts(
+def test_events_carry_the_responses_hash_and_the_row_counts(
     instance: dg.DagsterInstance, service: Service
 ) -> None:
     materialize(instance, "raw_leagues", *LEAGUES.tables)

@@ -66,8 +66,8 @@ def test_the_seasons_to_choose_from_run_from_2008_to_two_years_ahead() -> None:
 def test_a_launch_without_a_season_fails_before_fetching(
     instance: dg.DagsterInstance, service: Service
 ) -> None:
-    told = why(instance, backfill(instance, None))
-    assert "no season was chosen" in told.message
+    reported = why(instance, backfill(instance, None))
+    assert "no season was chosen" in reported.message
     assert service.query("SELECT count(*) FROM provider_sync_state") == [(0,)]
     assert service.provider.requests == []
 
@@ -105,9 +105,9 @@ def test_after_a_final_failure_a_backfill_asks_nothing_until_a_full_sync_has_suc
     service.provider.script("suspended")
     assert service.sync().code == 1
     before = len(service.provider.requests)
-    told = why(instance, backfill(instance, 2024))
-    assert told.code == "postponed"
-    assert "until a full sync succeeds" in told.message
+    reported = why(instance, backfill(instance, 2024))
+    assert reported.code == "postponed"
+    assert "until a full sync succeeds" in reported.message
     assert len(service.provider.requests) == before
     assert service.sync().code == 0
     assert backfill(instance, 2024).success
@@ -119,8 +119,8 @@ def test_below_a_tenth_of_the_days_quota_a_backfill_asks_nothing(
     service.provider.day_remaining = 500
     assert service.sync().code == 0
     before = len(service.provider.requests)
-    told = why(instance, backfill(instance, 2024))
-    assert "less than 10 %" in told.message
+    reported = why(instance, backfill(instance, 2024))
+    assert "less than 10 %" in reported.message
     assert len(service.provider.requests) == before
 
 

@@ -26,7 +26,7 @@ NOW = datetime(2026, 4, 2, 12, tzinfo=timezone.utc)
 
 @pytest.fixture
 def core(any_database: str) -> Iterator[Core]:
-    """A catalog with a short past: names, coverage, a new season, a league gone."""
+    """A catalog with a short past: names, coverage, a new season, a league delisted."""
     with core_on(any_database, min_league_share=0, min_season_share=0) as opened:
         opened.sync(ENTRIES)
         second = copied(ENTRIES)
@@ -63,7 +63,7 @@ def test_a_new_league_rolls_over_from_nothing(core: Core) -> None:
     ) == [(None, 2025)]
 
 
-def test_a_renamed_league_tells_both_names(core: Core) -> None:
+def test_a_renamed_league_reports_both_names(core: Core) -> None:
     assert core.query(
         "SELECT provider_league_id, country, old_name, new_name FROM league_renames"
     ) == [(39, "England", "League 39", "Premier \u202eLeague")]
@@ -83,7 +83,7 @@ def test_a_renamed_league_tells_both_names(core: Core) -> None:
         (None, None, None, "unknown"),
     ],
 )
-def test_the_dates_tell_whether_a_season_is_played_today(
+def test_the_dates_report_whether_a_season_is_played_today(
     database: str, start: int | None, end: int | None, played: bool | None, activity: str
 ) -> None:
     with core_on(database) as core:
@@ -115,9 +115,9 @@ def test_changes_reads_well_and_newest_first(core: Core, oddins: Oddins) -> None
     url = core.url
     lines = shown(oddins, url).stdout.splitlines()
     stamp = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  "
-    told = [re.sub(r"\s{2,}", "  ", re.sub(stamp, "", line)) for line in lines]
+    reported = [re.sub(r"\s{2,}", "  ", re.sub(stamp, "", line)) for line in lines]
     switched = "injuries unknown -> off, odds off -> on"
-    assert told == [
+    assert reported == [
         "countries  World  delisted",
         "seasons  7/2025 League 7 (World)  delisted: 2025-08-01 to 2026-05-31, current",
         "seasons  7/2024 League 7 (World)  delisted: 2024-08-01 to 2025-05-31",
@@ -226,7 +226,7 @@ def plan(connection: psycopg.Connection[Any], statement: Any, values: Any = None
     return "\n".join(row[0] for row in rows)
 
 
-def test_every_question_is_answered_by_an_index(any_database: str) -> None:
+def test_every_question_is_responded_by_an_index(any_database: str) -> None:
     with psycopg.connect(any_database) as connection:
         fill(connection, leagues=3_000, years=7, days=100, changes=50_000)
         plans = [plan(connection, question) for question in QUESTIONS]

@@ -50,7 +50,7 @@ def test_the_consumer_runs_after_a_change_and_not_after_an_unchanged_sync(
 
     assert requested() == 0, "nothing is there to be read"
     assert materialize(instance, "raw_leagues", *LEAGUES.tables).success
-    assert requested() == 1, "the first answer"
+    assert requested() == 1, "the first response"
     result = materialize(instance, "current_seasons", assets=[consumer])
     assert result.success
     (event,) = result.asset_materializations_for_node("current_seasons")
@@ -60,7 +60,7 @@ def test_the_consumer_runs_after_a_change_and_not_after_an_unchanged_sync(
     assert [(year, value.value) for year, value in event.metadata.items()] == expected
     assert requested() == 0
     assert materialize(instance, "raw_leagues", *LEAGUES.tables).success
-    assert requested() == 0, "the same answer again"
+    assert requested() == 0, "the same response again"
     assert materialize(instance, "raw_leagues", *LEAGUES.tables).success
-    assert requested() == 1, "another answer"
+    assert requested() == 1, "another response"
     assert requested() == 0, "once for each change"

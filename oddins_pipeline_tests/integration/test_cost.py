@@ -77,7 +77,7 @@ def wal_position(service: Service) -> int:
     return int(rows[0][0])
 
 
-def test_an_unchanged_answer_costs_nothing_in_the_four_tables(
+def test_an_unchanged_response_costs_nothing_in_the_four_tables(
     any_service: Service, sync: Sync
 ) -> None:
     entries = generate_leagues(0.1)
@@ -99,7 +99,7 @@ def test_an_unchanged_answer_costs_nothing_in_the_four_tables(
     ]
 
 
-def test_a_forced_publication_of_the_same_answer_costs_nothing_in_the_four_tables(
+def test_a_forced_publication_of_the_same_response_costs_nothing_in_the_four_tables(
     any_service: Service, sync: Sync, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     entries = generate_leagues(0.1)
@@ -115,7 +115,7 @@ def test_a_forced_publication_of_the_same_answer_costs_nothing_in_the_four_table
     assert any_service.query("SELECT count(*) FROM provider_payloads") == [(2,)]
 
 
-def test_a_changed_answer_writes_what_differs_and_burns_identity_values_for_new_rows_only(
+def test_a_changed_response_writes_what_differs_and_burns_identity_values_for_new_rows_only(
     any_service: Service, sync: Sync
 ) -> None:
     entries = generate_leagues(0.1)
@@ -133,7 +133,7 @@ def test_a_changed_answer_writes_what_differs_and_burns_identity_values_for_new_
 
 
 def forget(service: Service) -> None:
-    """Makes the next answer the first."""
+    """Makes the next response the first."""
     with psycopg.connect(service.database) as connection:
         connection.execute("TRUNCATE provider_sources, countries CASCADE")
 
@@ -179,11 +179,11 @@ def test_as_many_statements_are_sent_for_ten_leagues_as_for_hundreds(
     sent: list[list[int]] = []
     for scale in (0.01, 0.3):
         entries = generate_leagues(scale)
-        answers = [entries, shuffled(entries), changed(entries), entries[1:]]
-        serve(any_service, *answers)
+        responses = [entries, shuffled(entries), changed(entries), entries[1:]]
+        serve(any_service, *responses)
         monkeypatch.setenv("ODDINS_MIN_LEAGUE_SHARE", "50")
         monkeypatch.setenv("ODDINS_MIN_SEASON_SHARE", "50")
-        sent.append([statements.of(sync) for _ in answers])
+        sent.append([statements.of(sync) for _ in responses])
         forget(any_service)
     assert sent[0] == sent[1]
     assert max(sent[0]) < 60

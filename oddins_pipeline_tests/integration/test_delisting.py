@@ -14,7 +14,7 @@ from oddins_pipeline_tests.support.responses import ENTRIES, Entries, copied, le
 
 @pytest.fixture
 def core(any_database: str) -> Iterator[Core]:
-    """A catalog that one full answer has filled; any share of it may be missing later."""
+    """A catalog that one full response has filled; any share of it may be missing later."""
     limits = {"min_league_share": 0, "min_season_share": 0, "max_quarantine_share": 100}
     with core_on(any_database, **limits) as opened:
         opened.sync(ENTRIES)
@@ -30,7 +30,7 @@ def changes(core: Core) -> list[tuple[str, str, str]]:
     return [(entity, key, change) for entity, key, change, _, _ in core.feed()]
 
 
-def test_what_a_full_answer_no_longer_lists_is_delisted_and_kept(core: Core) -> None:
+def test_what_a_full_response_no_longer_lists_is_delisted_and_kept(core: Core) -> None:
     counts = core.sync([entry for entry in ENTRIES if entry["league"]["id"] != 6])
     assert counts["leagues"].delisted == 1
     assert counts["seasons"].delisted == 2
@@ -46,7 +46,7 @@ def test_what_a_full_answer_no_longer_lists_is_delisted_and_kept(core: Core) -> 
     ]
 
 
-def test_what_is_listed_again_keeps_its_id_and_tells_its_values_of_today(core: Core) -> None:
+def test_what_is_listed_again_keeps_its_id_and_reports_its_values_of_today(core: Core) -> None:
     before = core.query("SELECT id, slug FROM leagues WHERE provider_league_id = 6")
     core.sync(ENTRIES[:5])
     back = copied(ENTRIES)
@@ -54,15 +54,15 @@ def test_what_is_listed_again_keeps_its_id_and_tells_its_values_of_today(core: C
     counts = core.sync(back)
     assert counts["leagues"].inserted == 0
     assert core.query("SELECT id, slug FROM leagues WHERE provider_league_id = 6") == before
-    told = core.feed()[4:]
-    assert [(entity, key, change) for entity, key, change, _, _ in told] == [
+    reported = core.feed()[4:]
+    assert [(entity, key, change) for entity, key, change, _, _ in reported] == [
         ("countries", "England", "relisted"),
         ("leagues", "6", "relisted"),
         ("seasons", "6/2024", "relisted"),
         ("seasons", "6/2025", "relisted"),
     ]
     ((country,),) = core.query("SELECT id FROM countries WHERE name = 'England'")
-    assert told[1][3:] == (
+    assert reported[1][3:] == (
         None,
         {
             "country_id": country,
@@ -84,7 +84,7 @@ def test_a_delisted_rows_stamps_are_the_time_of_its_change(core: Core) -> None:
     assert stamps == [(True, True)]
 
 
-def test_a_partial_answer_relists_what_it_holds_and_delists_nothing(core: Core) -> None:
+def test_a_partial_response_relists_what_it_holds_and_delists_nothing(core: Core) -> None:
     core.sync(ENTRIES[:4])
     core.sync([league(6, "England", "GB", 2025)], {"season": "2025"})
     assert listed(core, "leagues", "provider_league_id") == [1, 2, 3, 4, 6]
@@ -96,11 +96,11 @@ def test_a_partial_answer_relists_what_it_holds_and_delists_nothing(core: Core) 
 
 
 def test_a_quarantined_row_stays_as_it_is_and_is_not_delisted(core: Core) -> None:
-    answer = copied(ENTRIES)
-    answer[5]["league"]["name"] = None
-    answer[4]["seasons"][0]["start"] = "2024-02-30"
-    answer[3]["seasons"] = []
-    counts = core.sync(answer)
+    response = copied(ENTRIES)
+    response[5]["league"]["name"] = None
+    response[4]["seasons"][0]["start"] = "2024-02-30"
+    response[3]["seasons"] = []
+    counts = core.sync(response)
     assert counts["leagues"].delisted == 0
     assert changes(core) == [
         ("seasons", "4/2024", "delisted"),
@@ -109,15 +109,15 @@ def test_a_quarantined_row_stays_as_it_is_and_is_not_delisted(core: Core) -> Non
 
 
 def test_an_entry_without_a_readable_id_delists_nothing(core: Core) -> None:
-    answer = copied(ENTRIES[:5])
-    answer[4]["league"]["id"] = "5"
-    answer[0]["league"]["name"] = "Changed all the same"
-    core.sync(answer)
+    response = copied(ENTRIES[:5])
+    response[4]["league"]["id"] = "5"
+    response[0]["league"]["name"] = "Changed all the same"
+    core.sync(response)
     assert changes(core) == [("leagues", "1", "changed")]
     assert listed(core, "leagues", "provider_league_id") == [1, 2, 3, 4, 5, 6]
 
 
-def test_a_refused_answer_feeds_nothing(any_database: str) -> None:
+def test_a_refused_response_feeds_nothing(any_database: str) -> None:
     with core_on(any_database) as strict:
         strict.sync(ENTRIES)
         with pytest.raises(ResponseRejectedError):
@@ -147,7 +147,7 @@ def test_a_country_is_renamed_in_place(core: Core) -> None:
     ]
 
 
-def test_a_rename_is_told_by_the_leagues_that_the_answer_lists(core: Core) -> None:
+def test_a_rename_is_reported_by_the_leagues_that_the_response_lists(core: Core) -> None:
     core.sync(renamed([*ENTRIES[:2], *ENTRIES[3:]], "Azerbaidjan", "Azerbaijan"))
     assert changes(core) == [
         ("countries", "Azerbaijan", "changed"),
@@ -202,7 +202,7 @@ def test_a_name_that_is_known_already_renames_nothing(core: Core) -> None:
     ]
 
 
-def test_a_partial_answer_renames_nothing(core: Core) -> None:
+def test_a_partial_response_renames_nothing(core: Core) -> None:
     core.sync(renamed(ENTRIES[1:2], "Azerbaidjan", "Azerbaijan"), {"id": "2"})
     assert listed(core, "countries", "name").count("Azerbaidjan") == 1
     assert changes(core) == [("countries", "Azerbaijan", "added"), ("leagues", "2", "changed")]

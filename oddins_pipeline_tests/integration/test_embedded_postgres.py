@@ -182,7 +182,7 @@ def test_a_failed_start_says_where_the_log_is_and_what_to_do(home: Path) -> None
         assert part in message
 
 
-def test_another_users_folder_is_not_taken_for_a_private_one(tmp_path: Path) -> None:
+def test_another_users_directory_is_not_taken_for_a_private_one(tmp_path: Path) -> None:
     (tmp_path / "open").mkdir(mode=0o755)
     (tmp_path / "link").symlink_to(tmp_path)
     for name in ("open", "link"):
@@ -191,7 +191,7 @@ def test_another_users_folder_is_not_taken_for_a_private_one(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(not root.is_root(), reason="only root has another user's server")
-def test_programs_under_a_closed_folder_are_copied_and_the_folder_stays_closed(
+def test_programs_under_a_closed_directory_are_copied_and_the_directory_stays_closed(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(root, "ROOT_DIRECTORY", tmp_path / "copies")

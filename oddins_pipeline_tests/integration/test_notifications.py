@@ -1,4 +1,4 @@
-"""The notice that leaves the machine: one JSON message, never the secret, never in the way."""
+"""The notification: one JSON message, without secrets, that never delays a sync."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ WHEN = datetime(2026, 4, 2, 5, 17, tzinfo=timezone.utc)
 
 
 class Receiver(ThreadingHTTPServer):
-    """Keeps what it is sent; answers with `statuses` in turn, the last one staying."""
+    """Keeps what it is sent; responses with `statuses` in turn, the last one staying."""
 
     daemon_threads = True
 
@@ -73,11 +73,11 @@ def settings_of(url: str | None) -> Settings:
 
 def test_a_failure_is_one_message_with_its_sentence(receiver: Receiver) -> None:
     assert notify.notify_failure(
-        settings_of(receiver.url), "the day's quota is spent", code="quota", run_id="r1"
+        settings_of(receiver.url), "the day's quota is used", code="quota", run_id="r1"
     )
     (body,) = receiver.got
     assert body["event"] == "sync_failed"
-    assert body["message"] == "the day's quota is spent"
+    assert body["message"] == "the day's quota is used"
     assert (body["code"], body["run_id"], body["app_env"]) == ("quota", "r1", "local")
 
 
@@ -118,39 +118,39 @@ def test_an_absent_or_silent_receiver_costs_seconds_and_one_line(
     assert all(TOKEN not in str(vars(record)) for record in ours)
 
 
-def look(receiver: Receiver, told: AlertState, hours: float, **facts: Any) -> AlertState:
+def look(receiver: Receiver, reported: AlertState, hours: float, **facts: Any) -> AlertState:
     """A look some hours after the sync of WHEN."""
     known = {"last_synced_at": WHEN, "subscription": None, **facts}
     now = WHEN + timedelta(hours=hours)
-    return send_alerts(settings_of(receiver.url), told, now=now, **known)
+    return send_alerts(settings_of(receiver.url), reported, now=now, **known)
 
 
-def test_a_stale_catalog_is_told_once_a_period(receiver: Receiver) -> None:
-    told = look(receiver, AlertState(), 25)
+def test_a_stale_catalog_is_reported_once_a_period(receiver: Receiver) -> None:
+    reported = look(receiver, AlertState(), 25)
     assert receiver.got == []
     for hours in (27, 28, 200):
-        told = look(receiver, told, hours)
-    told = look(receiver, told, 201, last_synced_at=WHEN + timedelta(hours=200))
-    look(receiver, told, 227, last_synced_at=WHEN + timedelta(hours=200))
+        reported = look(receiver, reported, hours)
+    reported = look(receiver, reported, 201, last_synced_at=WHEN + timedelta(hours=200))
+    look(receiver, reported, 227, last_synced_at=WHEN + timedelta(hours=200))
     assert [body["event"] for body in receiver.got] == ["catalog_stale"] * 2
     assert "2026-04-02 05:17 UTC" in receiver.got[0]["message"]
 
 
-def test_a_notice_that_was_not_taken_is_sent_at_the_next_look(receiver: Receiver) -> None:
+def test_a_notification_that_was_not_taken_is_sent_at_the_next_look(receiver: Receiver) -> None:
     receiver.statuses = [404, 200]
-    told = look(receiver, AlertState(), 27)
-    assert told == AlertState()
-    assert look(receiver, told, 28).stale_since == WHEN.isoformat()
+    reported = look(receiver, AlertState(), 27)
+    assert reported == AlertState()
+    assert look(receiver, reported, 28).stale_since == WHEN.isoformat()
 
 
-def test_an_ending_subscription_is_told_once_a_day(receiver: Receiver) -> None:
-    told = AlertState()
+def test_an_ending_subscription_is_reported_once_a_day(receiver: Receiver) -> None:
+    reported = AlertState()
     for hours in (0, 1, 24):
-        told = look(receiver, told, hours, subscription="it ends in 3 days")
+        reported = look(receiver, reported, hours, subscription="it ends in 3 days")
     assert [body["event"] for body in receiver.got] == ["subscription_ending"] * 2
 
 
-def test_the_catch_up_sensor_tells_of_a_stale_catalog_once(
+def test_the_catch_up_sensor_reports_of_a_stale_catalog_once(
     service: Service, receiver: Receiver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     serve(service, generate_leagues(0.02))

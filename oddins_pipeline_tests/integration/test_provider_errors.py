@@ -132,7 +132,7 @@ def test_the_minutes_limit_is_waited_for_as_asked_or_for_a_window(
 
 def test_a_retry_after_in_the_form_of_a_date_is_waited_for(bench: Bench) -> None:
     when = datetime.now(timezone.utc) + timedelta(seconds=40)
-    bench.provider._script = [("429", format_datetime(when, usegmt=True))]
+    bench.provider._scripts["/leagues"] = [("429", format_datetime(when, usegmt=True))]
     bench.fetch()
     (pause,) = bench.time.slept
     assert 35 <= pause <= 40
@@ -147,8 +147,8 @@ def test_a_longer_retry_after_is_not_shortened_the_sync_stops_and_says_when(
     assert bench.time.slept == []
     assert len(bench.paths) == 1
     seconds = int(fault.split("@")[1])
-    told = str(error).split("retry after ")[1].removesuffix(" UTC")
-    when = datetime.strptime(told, "%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc)
+    reported = str(error).split("retry after ")[1].removesuffix(" UTC")
+    when = datetime.strptime(reported, "%Y-%m-%d %H:%M:%S").replace(tzinfo=timezone.utc)
     assert abs((when - datetime.now(timezone.utc)).total_seconds() - seconds) < 10
     assert "in a minute" not in str(error)
 
@@ -169,19 +169,19 @@ def test_all_attempts_together_end_within_their_time(bench: Bench) -> None:
 
 def test_a_redirect_carries_the_key_nowhere(bench: Bench) -> None:
     with SampleProvider(scale=0.01) as elsewhere:
-        bench.provider._script = [("redirect", f"{elsewhere.url}/leagues")]
+        bench.provider._scripts["/leagues"] = [("redirect", f"{elsewhere.url}/leagues")]
         bench.error(replace(LIMITS, attempts=1))
         assert elsewhere.requests == []
 
 
 @pytest.mark.parametrize("location", ["http://[", "//", "http://x:99999999/", "\\\\x", "a" * 9000])
 def test_a_redirect_to_nonsense_is_a_fault_all_the_same(bench: Bench, location: str) -> None:
-    bench.provider._script = [("redirect", location)]
+    bench.provider._scripts["/leagues"] = [("redirect", location)]
     error = bench.error(replace(LIMITS, attempts=1))
     assert error.retryable
 
 
-def test_a_spent_day_costs_one_request_and_a_free_question(bench: Bench) -> None:
+def test_a_used_day_costs_one_request_and_a_free_question(bench: Bench) -> None:
     bench.provider.script("quota")
     error = bench.error()
     assert type(error) is errors.QuotaError
@@ -191,7 +191,7 @@ def test_a_spent_day_costs_one_request_and_a_free_question(bench: Bench) -> None
 
 
 @pytest.mark.parametrize("ends", ["2020-04-10T23:24:27+00:00", "2099-01-01T00:00:00+00:00"])
-def test_a_lapsed_subscription_is_told_from_a_spent_day(bench: Bench, ends: str) -> None:
+def test_a_lapsed_subscription_is_reported_from_a_used_day(bench: Bench, ends: str) -> None:
     bench.provider.subscription_ends = ends
     bench.provider.script("lapsed")
     error = bench.error()

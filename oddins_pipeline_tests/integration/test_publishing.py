@@ -48,7 +48,7 @@ def response(params: dict[str, str]) -> RawResponse:
 
 
 def publish(core: Core, params: dict[str, str]) -> None:
-    sync = Sync(core._session, LEAGUE_SYNC)
+    sync = Sync(core.session, LEAGUE_SYNC)
     sync.publish(sync.validate(sync.archive(response(params))))
 
 
@@ -62,7 +62,7 @@ def tables(core: Core) -> list[Row]:
 
 
 def test_a_sync_that_lost_the_lock_before_the_commit_writes_nothing(core: Core) -> None:
-    sync = Sync(core._session, LEAGUE_SYNC)
+    sync = Sync(core.session, LEAGUE_SYNC)
     publication = sync.validate(sync.archive(response({})))
     before = tables(core)
     core.execute("SELECT pg_advisory_unlock_all()")
@@ -74,7 +74,7 @@ def test_a_sync_that_lost_the_lock_before_the_commit_writes_nothing(core: Core) 
 
 def test_a_sync_that_lost_the_lock_leaves_the_previous_catalog(core: Core) -> None:
     publish(core, {})
-    sync = Sync(core._session, LEAGUE_SYNC)
+    sync = Sync(core.session, LEAGUE_SYNC)
     changed = response({})
     changed.entries[0]["seasons"].append(season(2026))
     changed = replace(changed, sha256=canonical_hash(changed.entries))
@@ -132,8 +132,8 @@ def test_an_unchanged_response_is_published_again_by_newer_rules(core: Core) -> 
     newer = replace(LEAGUES, normaliser=LEAGUES.normaliser + 1)
     plan = replace(LEAGUE_SYNC, entity=newer)
     publish(core, {})
-    assert Sync(core._session, LEAGUE_SYNC).archive(response({})).unchanged
-    sync = Sync(core._session, plan)
+    assert Sync(core.session, LEAGUE_SYNC).archive(response({})).unchanged
+    sync = Sync(core.session, plan)
     payload = sync.archive(response({}))
     assert not payload.unchanged
     sync.publish(sync.validate(payload))
@@ -141,7 +141,7 @@ def test_an_unchanged_response_is_published_again_by_newer_rules(core: Core) -> 
     assert [(cursor["payload_id"], cursor["normaliser"]) for (cursor,) in cursors] == [
         (payload.id, newer.normaliser)
     ]
-    assert Sync(core._session, plan).archive(response({})).unchanged
+    assert Sync(core.session, plan).archive(response({})).unchanged
     assert core.query("SELECT id FROM provider_payloads WHERE published_at IS NOT NULL") == [
         (1,),
         (payload.id,),

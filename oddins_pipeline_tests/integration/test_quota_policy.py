@@ -28,20 +28,20 @@ from oddins_pipeline.pipeline.quota_policy import background_blocked_reason, blo
         (0, 0, True),
     ],
 )
-def test_below_a_tenth_of_the_days_requests_optional_work_waits(
+def test_below_a_tenth_of_the_days_requests_background_requests_waits(
     left: int | None, limit: int | None, may: bool
 ) -> None:
-    told = blocked_reason(AccountState(left, limit, None))
-    assert (told is None) is may
-    if told:
-        assert f"{left} of the day's {limit} requests" in told
+    reported = blocked_reason(AccountState(left, limit, None))
+    assert (reported is None) is may
+    if reported:
+        assert f"{left} of the day's {limit} requests" in reported
 
 
-def test_after_a_final_failure_optional_work_waits_whatever_is_left() -> None:
-    told = blocked_reason(AccountState(7000, 7500, "suspended"))
-    assert told is not None
-    assert "suspended" in told
-    assert "full sync succeeds" in told
+def test_after_a_final_failure_background_requests_waits_whatever_is_left() -> None:
+    reported = blocked_reason(AccountState(7000, 7500, "suspended"))
+    assert reported is not None
+    assert "suspended" in reported
+    assert "full sync succeeds" in reported
 
 
 @pytest.fixture
@@ -54,15 +54,15 @@ Connection = psycopg.Connection[tuple[object, ...]]
 
 
 def request(
-    connection: Connection, outcome: str | None, ago: str = "1 minute", **told: Any
+    connection: Connection, outcome: str | None, ago: str = "1 minute", **reported: Any
 ) -> None:
     connection.execute(
         "INSERT INTO provider_requests"
         " (path, params, outcome, requested_at, day_remaining, day_limit)"
         " VALUES (%s, %s, %s, now() - %s::interval, %s, %s)",
         (
-            *(told.get("path", "/leagues"), told.get("params", "{}"), outcome, ago),
-            *(told.get("left"), told.get("limit", 100)),
+            *(reported.get("path", "/leagues"), reported.get("params", "{}"), outcome, ago),
+            *(reported.get("left"), reported.get("limit", 100)),
         ),
     )
 
@@ -129,7 +129,7 @@ def test_a_failed_status_request_objects_to_nothing(connection: Connection) -> N
     assert background_blocked_reason(connection, LEAGUES) is None
 
 
-def test_a_refused_answer_is_a_final_failure(connection: Connection) -> None:
+def test_a_refused_response_is_a_final_failure(connection: Connection) -> None:
     success(connection, "leagues_seasons", "2 hours")
     connection.execute(
         "INSERT INTO provider_payloads (source_id, entity, fetched_at, last_seen_at, bytes, sha256,"

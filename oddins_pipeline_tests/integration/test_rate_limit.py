@@ -110,7 +110,7 @@ def test_the_headers_decide_how_many_a_minute(
     assert log.try_acquire("/leagues", {})[0] is None
 
 
-def test_a_spent_minute_is_waited_for(connection: Connection, log: RequestLog) -> None:
+def test_a_used_minute_is_waited_for(connection: Connection, log: RequestLog) -> None:
     sent(connection, ago=20, minute_remaining=0, outcome="ok")
     assert 35 < log.try_acquire("/leagues", {})[1] <= 40
     sent(connection, ago=10, minute_remaining=7, outcome="ok")

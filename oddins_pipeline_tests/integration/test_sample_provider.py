@@ -17,26 +17,26 @@ KEY = {"x-apisports-key": "any"}
 
 
 def ask(provider: SampleProvider, path: str = "/leagues") -> tuple[dict[str, Any], httpx.Headers]:
-    answer = httpx.get(provider.url + path, headers=KEY)
-    return answer.json(), answer.headers
+    response = httpx.get(provider.url + path, headers=KEY)
+    return response.json(), response.headers
 
 
 def test_what_oversteps_the_minute_is_an_error() -> None:
     with SampleProvider(0.01, minute_limit=2) as provider:
         for left in ("1", "0"):
-            answer, headers = ask(provider)
-            assert not answer["errors"]
+            response, headers = ask(provider)
+            assert not response["errors"]
             assert headers["X-RateLimit-Remaining"] == left
-        answer, headers = ask(provider)
-        assert list(answer["errors"]) == ["rateLimit"]
+        response, headers = ask(provider)
+        assert list(response["errors"]) == ["rateLimit"]
         assert headers["X-RateLimit-Remaining"] == "0"
 
 
 def test_what_oversteps_the_day_is_an_error_and_status_is_free() -> None:
     with SampleProvider(0.01, day_limit=1) as provider:
         for _ in range(2):
-            answer, _headers = ask(provider, "/status")
-            assert answer["response"]["requests"] == {"current": 0, "limit_day": 1}
+            response, _headers = ask(provider, "/status")
+            assert response["response"]["requests"] == {"current": 0, "limit_day": 1}
         assert not ask(provider)[0]["errors"]
         assert list(ask(provider)[0]["errors"]) == ["requests"]
 
@@ -50,16 +50,16 @@ def test_a_key_that_is_rejected_is_so_for_status_too(fault: str) -> None:
         assert not ask(provider)[0]["errors"]
 
 
-def test_the_command_serves_a_free_account_and_tells_of_each_request() -> None:
+def test_the_command_serves_a_free_account_and_reports_of_each_request() -> None:
     command = [sys.executable, "-m", "oddins_pipeline", "sample-provider", "--port", "0"]
     limits = ["--scale", "0.01", "--day-limit", "100", "--minute-limit", "10"]
     with subprocess.Popen([*command, *limits], stdout=subprocess.PIPE, text=True) as process:
         assert process.stdout is not None
         found = re.search(r"http://\S+", process.stdout.readline())
         assert found
-        answer = httpx.get(f"{found[0]}/leagues", headers=KEY)
-        assert answer.headers["x-ratelimit-requests-remaining"] == "99"
-        assert answer.headers["X-RateLimit-Limit"] == "10"
+        response = httpx.get(f"{found[0]}/leagues", headers=KEY)
+        assert response.headers["x-ratelimit-requests-remaining"] == "99"
+        assert response.headers["X-RateLimit-Limit"] == "10"
         assert "GET /leagues: ok (200)" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
         assert process.wait(10) == 0

@@ -233,7 +233,8 @@ def test_catching_up_goes_on_after_its_cursor_was_reset(
         cursor = tick(instance, "catch_up_sensor").cursor
         assert cursor is not None
         kept = json.loads(cursor)
-        kept["at"] = str(datetime.fromisoformat(kept["at"]) - timedelta(minutes=2))
+        state = kept["entities"]["leagues_seasons"]
+        state["at"] = str(datetime.fromisoformat(state["at"]) - timedelta(minutes=2))
         (asked,) = tick(instance, "catch_up_sensor", json.dumps(kept)).run_requests or []
         keys.add(asked.run_key)
     assert len(keys) == 2

@@ -122,7 +122,7 @@ def test_eight_starts_at_once_make_the_tables_once(url: str) -> None:
     assert CatalogStorage(address).run_storage.get_runs() == []
 
 
-def test_a_role_that_may_not_create_the_schema_is_told_what_the_owner_runs(url: str) -> None:
+def test_a_role_that_may_not_create_the_schema_is_reported_what_the_owner_runs(url: str) -> None:
     role = f"role_{make_url(url).database}"
     query(url, f"CREATE ROLE {role} LOGIN")
     as_role = url.replace("postgres:", f"{role}:", 1)

@@ -7,7 +7,7 @@ from datetime import datetime, timedelta, timezone
 from oddins_pipeline_tests.support.service import Service
 
 
-def test_doctor_and_status_warn_and_no_request_is_spent(service: Service) -> None:
+def test_doctor_and_status_warn_and_no_request_is_used(service: Service) -> None:
     ends = datetime.now(timezone.utc) + timedelta(days=5, hours=1)
     service.provider.subscription_ends = ends.isoformat()
     doctor = service.run("doctor", **service.environment())

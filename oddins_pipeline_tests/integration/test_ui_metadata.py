@@ -1,4 +1,4 @@
-"""What the page shows of a run: figures that plot, changes that read, a receipt."""
+"""What the UI shows of a run: metrics that plot, changes that read, a provenance."""
 
 from __future__ import annotations
 
@@ -32,7 +32,7 @@ def shown(result: dg.ExecuteInProcessResult, name: str) -> dict[str, Any]:
     raise AssertionError(name)
 
 
-def test_a_run_shows_figures_changes_and_a_receipt(
+def test_a_run_shows_metrics_changes_and_a_provenance(
     service: Service, instance: dg.DagsterInstance
 ) -> None:
     entries = generate_leagues(0.02)
@@ -51,8 +51,8 @@ def test_a_run_shows_figures_changes_and_a_receipt(
     ((payload, size, sha256),) = service.query(
         "SELECT id, bytes, sha256 FROM provider_payloads ORDER BY id DESC LIMIT 1"
     )
-    receipt = (raw["payload_id"], raw["payload_bytes"], raw["payload_sha256"])
-    assert receipt == (payload, size, sha256)
+    provenance = (raw["payload_id"], raw["payload_bytes"], raw["payload_sha256"])
+    assert provenance == (payload, size, sha256)
     assert len(raw["settings_sha256"]) == 64
     leagues = shown(changed, "leagues")
     assert [leagues[f"rows_{what}"] for what in PLOTTED] == [
@@ -66,7 +66,7 @@ def test_a_run_shows_figures_changes_and_a_receipt(
     assert KEY not in str(changed.all_events)
 
 
-def test_every_column_but_our_own_comes_from_fields_of_the_answer() -> None:
+def test_every_column_but_our_own_comes_from_fields_of_the_response() -> None:
     fields = {column.name for column in response_schema(*CATALOG.values()).columns}
     for table in CATALOG.values():
         sources = column_lineage(table, "raw_leagues").deps_by_column
@@ -89,7 +89,7 @@ def test_text_of_the_provider_is_no_markup(text: str, harmless: str) -> None:
     assert escaped(text) == harmless
 
 
-def test_the_settings_hash_tells_settings_apart_and_no_secret() -> None:
+def test_the_settings_hash_reports_settings_apart_and_no_secret() -> None:
     def of(**changes: Any) -> str:
         return Settings(_env_file=None, **changes).fingerprint
 

@@ -110,7 +110,7 @@ def test_an_old_database_upgrades_while_readers_read_and_keeps_its_rows(
     )
 
 
-def test_production_is_told_to_upgrade_and_nothing_is_fetched(service: Service) -> None:
+def test_production_is_reported_to_upgrade_and_nothing_is_fetched(service: Service) -> None:
     emptied(service)
     migrate_to(service.database, REVISIONS[0])
     done = service.sync(APP_ENV="production")
@@ -128,9 +128,9 @@ def test_a_newer_database_is_refused_with_one_sentence(
     service.query("UPDATE oddins_alembic_version SET version_num = '9999' RETURNING 1")
     done = service.run(*arguments, **service.environment())
     assert done.code == 1
-    told = done.stdout + done.stderr
-    assert "the database is at revision 9999, which is newer than this software" in told
-    assert "Traceback" not in told
+    reported = done.stdout + done.stderr
+    assert "the database is at revision 9999, which is newer than this software" in reported
+    assert "Traceback" not in reported
     assert service.provider.requests == []
 
 

@@ -1,4 +1,4 @@
-"""The sync as a plain script drives it: answers are handed over, no Dagster, no provider."""
+"""The sync as a plain script drives it: responses are handed over, no Dagster, no provider."""
 
 from __future__ import annotations
 
@@ -24,17 +24,17 @@ Row = tuple[Any, ...]
 
 
 class Core:
-    """One session on one database; each call publishes one answer as a run would."""
+    """One session on one database; each call publishes one response as a run would."""
 
     def __init__(self, session: Session) -> None:
-        self._session = session
+        self.session = session
         self.url = session.workspace.url
         self.connection = session.connection
 
     def sync(
         self, entries: Entries, params: Params | None = None, *, force: bool = False
     ) -> TableCounts:
-        """Publishes an answer over `entries`. Raises ResponseRejectedError."""
+        """Publishes a response over `entries`. Raises ResponseRejectedError."""
         entries = json.loads(json.dumps(entries))
         response = RawResponse(
             body=body_of(entries),
@@ -47,12 +47,12 @@ class Core:
             quota=Quota(),
             results=len(entries),
         )
-        sync = Sync(self._session, LEAGUE_SYNC, force=force)
+        sync = Sync(self.session, LEAGUE_SYNC, force=force)
         return self._publish(sync, sync.archive(response))
 
     def replay(self) -> TableCounts:
         """What `--replay` does. Raises NothingToPublishError, ResponseRejectedError."""
-        sync = Sync(self._session, LEAGUE_SYNC)
+        sync = Sync(self.session, LEAGUE_SYNC)
         return self._publish(sync, sync.replayed())
 
     def _publish(self, sync: Sync[Any], payload: Payload) -> TableCounts:
@@ -63,7 +63,7 @@ class Core:
         return self.connection.execute(statement, values or None).fetchall()
 
     def execute(self, statement: str, *values: object) -> None:
-        """What a person does with psql."""
+        """What a user does with psql."""
         self.connection.execute(statement, values or None)
 
     def feed(self) -> list[Row]:

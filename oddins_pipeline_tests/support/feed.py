@@ -31,7 +31,7 @@ class Copy:
         ((self.seen,),) = core.query("SELECT max(id) FROM catalog_changes")
 
     def poll(self, *, edited: bool = False) -> int:
-        """Applies what is new; the number of changes. `edited`: a person has changed rows."""
+        """Applies what is new; the number of changes. `edited`: a user has changed rows."""
         found = self._core.query(
             "SELECT id, entity, row_id, natural_key, change, before, after, to_jsonb(changed_at)"
             " FROM catalog_changes WHERE id > %s ORDER BY id",

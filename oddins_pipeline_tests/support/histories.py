@@ -1,4 +1,4 @@
-"""Random lives of a catalog: what a provider may answer next, and what operators do meanwhile."""
+"""Random lives of a catalog: what a provider may response next, and what operators do meanwhile."""
 
 from __future__ import annotations
 
@@ -19,16 +19,16 @@ class History:
     def __init__(self, seed: int, scale: float = 0.03) -> None:
         self.chance = random.Random(seed)
         self.entries: Entries = generate_leagues(scale, seed)
-        self._gone: Entries = []
+        self._missing: Entries = []
         self._names = iter(range(1_000_000))
 
     def full(self) -> Entries:
         """The whole list, in an unstable order."""
-        answer: Entries = json.loads(json.dumps(self.entries))
-        self.chance.shuffle(answer)
-        for entry in answer:
+        response: Entries = json.loads(json.dumps(self.entries))
+        self.chance.shuffle(response)
+        for entry in response:
             self.chance.shuffle(entry["seasons"])
-        return answer
+        return response
 
     def partial(self) -> tuple[Entries, dict[str, str]]:
         """A filtered view, which may be a day older or newer than the whole list."""
@@ -45,16 +45,16 @@ class History:
         if self.chance.random() < 0.5:
             self.entries = self.full()
             self.pass_time(2)
-        found: Entries = json.loads(json.dumps(_filtered(self.entries + self._gone, params)))
+        found: Entries = json.loads(json.dumps(_filtered(self.entries + self._missing, params)))
         self.entries = kept
         return found, params
 
     def malformed(self) -> Entries:
         """The whole list with something in it that cannot be a row."""
-        answer = self.full()
+        response = self.full()
         for spoil in self.chance.sample(SPOILERS, self.chance.randrange(1, 3)):
-            spoil(answer[self.chance.randrange(len(answer))])
-        return answer
+            spoil(response[self.chance.randrange(len(response))])
+        return response
 
     def pass_time(self, events: int) -> None:
         """Lets things happen to the list."""
@@ -112,19 +112,19 @@ def _drop_leagues(life: History) -> None:
     for _ in range(life.chance.randrange(1, 4)):
         if len(life.entries) > 10:
             place = life.chance.randrange(len(life.entries))
-            life._gone.append(life.entries.pop(place))
+            life._missing.append(life.entries.pop(place))
 
 
 def _drop_country(life: History) -> None:
-    gone = _of_country(life, life.league()["country"]["name"])
-    if len(life.entries) - len(gone) > 10:
-        life._gone += gone
-        life.entries = [entry for entry in life.entries if entry not in gone]
+    missing = _of_country(life, life.league()["country"]["name"])
+    if len(life.entries) - len(missing) > 10:
+        life._missing += missing
+        life.entries = [entry for entry in life.entries if entry not in missing]
 
 
 def _relist(life: History) -> None:
-    if life._gone:
-        entry = life._gone.pop(life.chance.randrange(len(life._gone)))
+    if life._missing:
+        entry = life._missing.pop(life.chance.randrange(len(life._missing)))
         if life.chance.random() < 0.5:
             entry["league"]["name"] = life.name()
         life.entries.append(entry)

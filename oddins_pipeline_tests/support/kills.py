@@ -27,13 +27,14 @@ Content = tuple[list[CountryRow], list[LeagueRow], list[SeasonRow]]
 RUN = "application_name LIKE 'oddins sync %%' AND datname = current_database()"
 COMMAND = ("-m", "oddins_pipeline", "sync", "leagues", "--force")
 MATERIALIZE = (
-    *("-m", "dagster", "asset", "materialize", "--select", "*"),
+    *("-m", "dagster", "asset", "materialize"),
+    *("--select", "raw_leagues,countries,leagues,seasons,season_coverage"),
     *("-m", "oddins_pipeline.definitions"),
 )
 
 
 def content_of(entries: list[Any]) -> Content:
-    """What the tables must show of an answer."""
+    """What the tables must show of a response."""
     batch = normalise(entries)
     return batch.countries, batch.leagues, batch.seasons
 
@@ -125,13 +126,13 @@ def assert_survived(
     """Tables whole, the lock free within seconds, events truthful."""
     wait_until_free(service, seconds)
     assert content_now(service) in allowed, f"a mixture after a death {victim.state()}"
-    told = service.query(
+    reported = service.query(
         'SELECT DISTINCT (regexp_match(event, \'"dagster/data_version": "([0-9a-f]{64})"\'))[1]'
         " FROM dagster.event_logs WHERE dagster_event_type = 'ASSET_MATERIALIZATION'"
         " AND asset_key <> '[\"raw_leagues\"]'"
     )
     published = service.query("SELECT sha256 FROM provider_payloads WHERE published_at IS NOT NULL")
-    assert set(told) <= set(published), "an event for what was never committed"
+    assert set(reported) <= set(published), "an event for what was never committed"
 
 
 def wait_until_free(service: Service, seconds: float) -> None:
@@ -152,7 +153,7 @@ def spread(states: list[str]) -> str:
 
 
 def other(entries: Entries, turn: int) -> Entries:
-    """Another answer: every league has another logo, and one league is gone or back."""
+    """Another response: every league has another logo, and one league is missing or back."""
     changed = copy.deepcopy(entries)
     for entry in changed:
         entry["league"]["logo"] = f"https://media.example.test/{turn}.png"

@@ -48,6 +48,6 @@ ANALYZE countries, leagues, seasons, season_coverage, catalog_changes, provider_
 def fill(
     connection: psycopg.Connection[Any], *, leagues: int, years: int, days: int, changes: int
 ) -> None:
-    """`leagues` with `years` seasons each, and `changes` over `days` daily answers."""
+    """`leagues` with `years` seasons each, and `changes` over `days` daily responses."""
     statements = _STATEMENTS.format(leagues=leagues, years=years, days=days, changes=changes)
     connection.execute(statements)

@@ -1,7 +1,7 @@
 """The catalog as PROVIDER's and DESIGN's rules say, in plain Python: slow, short, independent.
 
-`read(entries)` is what one answer says. `Catalog().apply(entries)` is what the tables hold after
-it, or an untouched catalog and False when the answer must be refused. Nothing here is imported
+`read(entries)` is what one response says. `Catalog().apply(entries)` is what the tables hold after
+it, or an untouched catalog and False when the response must be refused. Nothing here is imported
 from the package, so that a mistake there is seen.
 """
 
@@ -40,7 +40,7 @@ class Unusable(Exception):  # noqa: N818 - a finding, not a failure
 
 @dataclass
 class LeaguesResponse:
-    """One answer's rows, by country name, provider league id, and (provider league id, year)."""
+    """One response's rows, by country name, provider league id, and (provider league id, year)."""
 
     countries: dict[str, Row] = field(default_factory=dict)
     leagues: dict[int, Row] = field(default_factory=dict)
@@ -65,32 +65,32 @@ class Catalog:
     coverage: dict[Key, Row] = field(default_factory=dict)
 
     def apply(self, entries: list[Any], *, full: bool = True, force: bool = False) -> bool:
-        """Publishes the answer; False when the guard refuses it, and then nothing has changed."""
-        answer = read(entries)
-        if not self._accepts(answer, full=full, force=force):
+        """Publishes the response; False when the guard refuses it, and then nothing has changed."""
+        response = read(entries)
+        if not self._accepts(response, full=full, force=force):
             return False
         if full:
-            self._rename(answer)
-        for name, row in answer.countries.items():
+            self._rename(response)
+        for name, row in response.countries.items():
             known = self.countries.get(name, {"number": len(self.countries)})
             self.countries[name] = {**known, **row, "delisted": False}
-        for number in sorted(answer.leagues):
-            row = answer.leagues[number]
+        for number in sorted(response.leagues):
+            row = response.leagues[number]
             known = self.leagues.get(number) or {"slug": self._slug(number, row)}
             self.leagues[number] = {**known, **row, "delisted": False}
-        for key, row in answer.seasons.items():
+        for key, row in response.seasons.items():
             self.seasons[key] = {**row, "delisted": False}
-            self.coverage[key] = answer.coverage[key]
-        if full and answer.delists:
-            self._delist(answer)
+            self.coverage[key] = response.coverage[key]
+        if full and response.delists:
+            self._delist(response)
         return True
 
-    def _accepts(self, answer: LeaguesResponse, *, full: bool, force: bool) -> bool:
-        if full and not answer.leagues:
+    def _accepts(self, response: LeaguesResponse, *, full: bool, force: bool) -> bool:
+        if full and not response.leagues:
             return False
         if force:
             return True
-        if answer.quarantined > answer.items / 100:
+        if response.quarantined > response.items / 100:
             return False
         if not full:
             return True
@@ -100,24 +100,26 @@ class Catalog:
             for key, row in self.seasons.items()
             if not row["delisted"] and not self.leagues[key[0]]["delisted"]
         ]
-        there = [n for n in leagues if n in answer.leagues or n in answer.kept_leagues]
+        there = [n for n in leagues if n in response.leagues or n in response.kept_leagues]
         theirs = [
             key
             for key in seasons
-            if key in answer.seasons or key in answer.kept_seasons or key[0] in answer.kept_leagues
+            if key in response.seasons
+            or key in response.kept_seasons
+            or key[0] in response.kept_leagues
         ]
         return len(there) * 1000 >= len(leagues) * 995 and len(theirs) * 100 >= len(seasons) * 99
 
-    def _rename(self, answer: LeaguesResponse) -> None:
+    def _rename(self, response: LeaguesResponse) -> None:
         """Old names of which exactly one unknown name has taken over all the listed leagues."""
         wanted: dict[str, list[str]] = {}
         for old, row in self.countries.items():
             mine = [n for n, league in self.leagues.items() if league["country"] == old]
-            names = {answer.leagues[n]["country"] for n in mine if n in answer.leagues}
-            if old in answer.countries or len(names) != 1:
+            names = {response.leagues[n]["country"] for n in mine if n in response.leagues}
+            if old in response.countries or len(names) != 1:
                 continue
             (new,) = names
-            same_code = row["code"] is not None and row["code"] == answer.countries[new]["code"]
+            same_code = row["code"] is not None and row["code"] == response.countries[new]["code"]
             if same_code and new not in self.countries:
                 wanted.setdefault(new, []).append(old)
         for new, olds in wanted.items():
@@ -133,17 +135,17 @@ class Catalog:
             slug = f"{slug}-{number}"
         return slug
 
-    def _delist(self, answer: LeaguesResponse) -> None:
+    def _delist(self, response: LeaguesResponse) -> None:
         for number, row in self.leagues.items():
-            if number not in answer.leagues and number not in answer.kept_leagues:
+            if number not in response.leagues and number not in response.kept_leagues:
                 row["delisted"] = True
         for key, row in self.seasons.items():
-            kept = key in answer.kept_seasons or key[0] in answer.kept_leagues
-            if key not in answer.seasons and not kept:
+            kept = key in response.kept_seasons or key[0] in response.kept_leagues
+            if key not in response.seasons and not kept:
                 row["delisted"] = True
         used = {row["country"] for row in self.leagues.values() if not row["delisted"]}
         for name, row in self.countries.items():
-            if name not in answer.countries and name not in used:
+            if name not in response.countries and name not in used:
                 row["delisted"] = True
 
     def tables(self) -> dict[str, dict[Any, Row]]:
@@ -165,59 +167,59 @@ class Catalog:
 
 
 def read(entries: list[Any]) -> LeaguesResponse:
-    """What one answer says, whatever its elements are and in whatever order."""
-    answer = LeaguesResponse()
+    """What one response says, whatever its elements are and in whatever order."""
+    response = LeaguesResponse()
     texts: dict[int, str] = {}
     rivals: dict[Key, list[Any]] = {}
     for entry in entries:
         seasons = entry.get("seasons") if isinstance(entry, dict) else None
         weight = 1 + (len(seasons) if isinstance(seasons, list) else 0)
-        answer.items += weight
+        response.items += weight
         try:
             league, country = _league(entry), _country(entry)
             _must(isinstance(seasons, list))
         except Unusable:
-            answer.quarantined += weight
+            response.quarantined += weight
             number = _number(entry)
-            answer.delists = answer.delists and number is not None
-            answer.kept_leagues |= {number} - {None}  # type: ignore[arg-type]
+            response.delists = response.delists and number is not None
+            response.kept_leagues |= {number} - {None}  # type: ignore[arg-type]
             continue
         number = league.pop("id")
         if number not in texts or canonical(entry) < texts[number]:
             texts[number] = canonical(entry)
-            answer.leagues[number] = {**league, "country": country["name"], "_country": country}
+            response.leagues[number] = {**league, "country": country["name"], "_country": country}
         for raw in seasons or ():
-            _sort_season(answer, number, raw, rivals)
+            _sort_season(response, number, raw, rivals)
     for key, raws in rivals.items():
         row = _season(max(raws, key=_rank))
-        answer.coverage[key] = row.pop("coverage")
+        response.coverage[key] = row.pop("coverage")
         del row["year"]
-        answer.seasons[key] = row
-    _name_countries(answer)
-    return answer
+        response.seasons[key] = row
+    _name_countries(response)
+    return response
 
 
 def _sort_season(
-    answer: LeaguesResponse, league: int, raw: Any, rivals: dict[Key, list[Any]]
+    response: LeaguesResponse, league: int, raw: Any, rivals: dict[Key, list[Any]]
 ) -> None:
     try:
         rivals.setdefault((league, _season(raw)["year"]), []).append(raw)
     except Unusable:
-        answer.quarantined += 1
+        response.quarantined += 1
         year = raw.get("year") if isinstance(raw, dict) else None
         if type(year) is int and 1900 <= year <= 2100:
-            answer.kept_seasons.add((league, year))
+            response.kept_seasons.add((league, year))
         else:
-            answer.kept_leagues.add(league)
+            response.kept_leagues.add(league)
 
 
-def _name_countries(answer: LeaguesResponse) -> None:
-    told: dict[str, list[Row]] = {}
-    for league in answer.leagues.values():
+def _name_countries(response: LeaguesResponse) -> None:
+    reported: dict[str, list[Row]] = {}
+    for league in response.leagues.values():
         country = league.pop("_country")
-        told.setdefault(country["name"], []).append(country)
-    for name, rows in told.items():
-        answer.countries[name] = {
+        reported.setdefault(country["name"], []).append(country)
+    for name, rows in reported.items():
+        response.countries[name] = {
             what: min((r[what] for r in rows if r[what] is not None), default=None)
             for what in ("code", "flag_url")
         }

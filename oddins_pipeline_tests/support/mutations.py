@@ -1,4 +1,4 @@
-"""Hypothesis strategies: good answers, and what can be done to them."""
+"""Hypothesis strategies: good responses, and what can be done to them."""
 
 from __future__ import annotations
 
@@ -69,7 +69,7 @@ def at(value: Any, path: tuple[Any, ...]) -> Any:
 
 @st.composite
 def mutated(draw: st.DrawFn, start: Entries = BASE, *, most: int = 6) -> Entries:
-    """A good answer after up to `most` changes."""
+    """A good response after up to `most` changes."""
     entries = copy.deepcopy(start)
     if draw(st.integers(0, 3)) == 0:
         _rename_a_country(draw, entries)
@@ -119,7 +119,7 @@ def _elsewhere(draw: st.DrawFn, entries: Entries, key: Any, own: Any) -> Any:
 
 @st.composite
 def damaged(draw: st.DrawFn, body: bytes) -> bytes:
-    """The bytes of an answer after a few are changed, lost, repeated or put in."""
+    """The bytes of a response after a few are changed, lost, repeated or put in."""
     found = bytearray(body)
     for _ in range(draw(st.integers(1, 4))):
         start = draw(st.integers(0, max(0, len(found) - 1)))

@@ -32,7 +32,7 @@ def problem() -> str | None:
 
 
 class Machines:
-    """A server and two clients, each in a namespace; gone at the end."""
+    """A server and two clients, each in a namespace; removed at the end."""
 
     def __init__(self) -> None:
         self._prefix = f"oddins-{os.getpid()}"

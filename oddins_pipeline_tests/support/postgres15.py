@@ -15,7 +15,7 @@ BINARIES = Path("/usr/lib/postgresql/15/bin")
 
 
 class Postgres15:
-    """A server on a unix socket in a directory of its own, gone at the end.
+    """A server on a unix socket in a directory of its own, removed at the end.
 
     `listen` adds addresses at `port`, to which `access` (lines of pg_hba.conf) holds; `settings`
     are further ones, `files` go into its data directory; `prefix` is a command that runs the

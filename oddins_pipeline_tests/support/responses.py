@@ -11,7 +11,7 @@ Entries = list[dict[str, Any]]
 
 
 def body_of(entries: Entries) -> bytes:
-    """A full answer over `entries`."""
+    """A full response over `entries`."""
     return json.dumps(
         {
             "get": "leagues",
@@ -24,9 +24,9 @@ def body_of(entries: Entries) -> bytes:
     ).encode()
 
 
-def serve(service: Service, *answers: Entries) -> None:
-    """Makes the provider answer with these, in turn; the last one stays."""
-    service.provider.bodies = [body_of(entries) for entries in answers]
+def serve(service: Service, *responses: Entries) -> None:
+    """Makes the provider response with these, in turn; the last one stays."""
+    service.provider.bodies = [body_of(entries) for entries in responses]
 
 
 COVERAGE = {"fixtures": {"events": True}, "standings": True, "odds": False}

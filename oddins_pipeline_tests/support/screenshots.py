@@ -1,4 +1,4 @@
-"""`make screenshots`: pictures of the page for the documentation, over generated data."""
+"""`make screenshots`: pictures of the UI for the documentation, over generated data."""
 
 from __future__ import annotations
 

@@ -44,13 +44,13 @@ class Services:
             f"load_from:\n  - grpc_server: {{host: 127.0.0.1, port: {self.code_port},"
             f" location_name: {LOCATION}}}\n"
         )
-        self.figures: list[str] = []
+        self.metrics: list[str] = []
         self.processes: dict[str, subprocess.Popen[bytes]] = {}
 
     def start_all(self) -> None:
         for name in ("code server", "webserver", "daemon"):
             self.start(name)
-        wait_for(self.loaded, seconds=90, what="the page knows the location")
+        wait_for(self.loaded, seconds=90, what="the UI knows the location")
 
     def start(self, name: str) -> None:
         workspace = ("-w", str(self.home / "workspace.yaml"))
@@ -88,8 +88,8 @@ class Services:
 
     def graphql(self, query: str, **variables: Any) -> Any:
         url = f"http://127.0.0.1:{self.page_port}/graphql"
-        answer = httpx.post(url, json={"query": query, "variables": variables}, timeout=30)
-        return answer.json()["data"]
+        response = httpx.post(url, json={"query": query, "variables": variables}, timeout=30)
+        return response.json()["data"]
 
     def loaded(self) -> bool:
         query = "{workspaceOrError{... on Workspace{locationEntries{loadStatus}}}}"
@@ -100,9 +100,9 @@ class Services:
 
     def launch(self, job: str = SYNC_JOB, **tags: str) -> str:
         listed = [{"key": key.replace("__", "/"), "value": value} for key, value in tags.items()]
-        told = self.graphql(LAUNCH, job=job, tags=listed)["launchRun"]
-        assert told["__typename"] == "LaunchRunSuccess", told
-        return str(told["run"]["runId"])
+        reported = self.graphql(LAUNCH, job=job, tags=listed)["launchRun"]
+        assert reported["__typename"] == "LaunchRunSuccess", reported
+        return str(reported["run"]["runId"])
 
     def status(self, run_id: str) -> str:
         found = self.service.query("SELECT status FROM dagster.runs WHERE run_id = %s", run_id)
@@ -124,7 +124,7 @@ class Services:
         )
 
     def worker(self) -> psutil.Process:
-        """The process of the run at work, by the name of its connection."""
+        """The process of the run running, by the name of its connection."""
         ((name,),) = self.service.query(
             f"SELECT application_name FROM pg_stat_activity WHERE {RUN}"
         )

@@ -62,11 +62,11 @@ class Soak:
 
     def trouble(self) -> None:
         """Several starters at once, at a provider that fails, and death for some of them."""
-        answer = self.history.full()
+        response = self.history.full()
         before = read(self.service)
         after = self.model.copy()
-        after.apply(answer, force=True)
-        serve(self.service, answer)
+        after.apply(response, force=True)
+        serve(self.service, response)
         if self.chance.random() < 0.5:
             fault = self.chance.choice(FAULTS)
             self.service.provider.script(fault)
@@ -93,12 +93,12 @@ class Soak:
 
     def publish(self) -> None:
         """A sync at peace: the catalog is what the model says."""
-        answer = self.history.full()
-        serve(self.service, answer)
+        response = self.history.full()
+        serve(self.service, response)
         self.service.provider.script("")
         done = self.service.sync("--force")
         assert done.code == 0, done.stderr
-        self.model.apply(answer, force=True)
+        self.model.apply(response, force=True)
         assert read(self.service) == self.model.tables()
         failing = self.service.query(
             "SELECT last_error FROM provider_sync_state WHERE last_error_at > last_synced_at"

@@ -36,7 +36,7 @@ _FLAGS = (
 
 @contextmanager
 def served(home: Path, *arguments: str, **environment: str) -> Iterator[str]:
-    """`oddins dev` with these arguments; yields the page's address, stops all at the end."""
+    """`oddins dev` with these arguments; yields the UI's address, stops all at the end."""
     with socket.socket() as free:
         free.bind(("127.0.0.1", 0))
         port = free.getsockname()[1]
@@ -71,7 +71,7 @@ def _wait_for_server(address: str, process: subprocess.Popen[bytes], log: Path) 
             httpx.get(f"{address}/server_info", timeout=5, trust_env=False).raise_for_status()
             return
         time.sleep(0.3)
-    raise AssertionError(f"the page does not come up:\n{log.read_text()[-3000:]}")
+    raise AssertionError(f"the UI does not come up:\n{log.read_text()[-3000:]}")
 
 
 class Page:
@@ -82,7 +82,7 @@ class Page:
         self.browser = browser
 
     def open(self, path: str) -> None:
-        """Goes to a path of the page."""
+        """Goes to a path of the UI."""
         self.browser.get(self.address + path)
 
     def text(self) -> str:
@@ -115,7 +115,7 @@ class Page:
             time.sleep(0.2)
 
     def materialize_all(self) -> None:
-        """Does what a person does on the group's page; the run is in the queue afterwards."""
+        """Does what a user does on the group's page; the run is in the queue afterwards."""
         self.open(f"{LOCATION}/asset-groups/catalog")
         self.click("Materialize all")
         self.read("Launched run")

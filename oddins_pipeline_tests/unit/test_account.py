@@ -18,13 +18,13 @@ def account(days: float | None = 100, *, active: bool = True, used: int | None =
     return Account("Pro", ends, active, requests_used=used, requests_limit=100)
 
 
-def answer(**response: Any) -> dict[str, Any]:
+def response(**response: Any) -> dict[str, Any]:
     return {"get": "status", "errors": [], "results": 1, "response": response}
 
 
-def test_the_answer_is_read_without_its_personal_part() -> None:
+def test_the_response_is_read_without_its_personal_part() -> None:
     found = account_of(
-        answer(
+        response(
             account={"firstname": "Ann", "email": "ann@example.test"},
             subscription={"plan": "Free", "end": "2020-04-10T23:24:27+00:00", "active": True},
             requests={"current": 12, "limit_day": 100},
@@ -39,7 +39,7 @@ def test_the_answer_is_read_without_its_personal_part() -> None:
     "end", [None, 7, "", "soon", "2024-13-01", "99999-01-01", "0001-01-01T00:00:00+14:00", [1]]
 )
 def test_an_end_that_cannot_be_read_is_unknown(end: Any) -> None:
-    found = account_of(answer(subscription={"end": end, "plan": 3}, requests=[]))
+    found = account_of(response(subscription={"end": end, "plan": 3}, requests=[]))
     assert found == Account(None, None, active=True)
 
 
@@ -78,8 +78,8 @@ def test_a_subscription_is_over_when_inactive_or_past_its_end_with_requests_left
     ],
 )
 def test_it_is_warned_of_from_two_weeks_before_its_end(known: Account, words: str | None) -> None:
-    told = warning(known, days=14, now=NOW)
-    assert (told is None) is (words is None)
-    if told and words:
-        assert words in told
-        assert "renew it in the provider's dashboard" in told
+    reported = warning(known, days=14, now=NOW)
+    assert (reported is None) is (words is None)
+    if reported and words:
+        assert words in reported
+        assert "renew it in the provider's dashboard" in reported

@@ -22,7 +22,7 @@ def request(
 
 
 def test_a_failed_attempt_is_tried_again_after_pauses_that_double() -> None:
-    failed = RunFailure("transport_fault", "the provider did not answer in time")
+    failed = RunFailure("transport_fault", "the provider did not response in time")
     found = [next_status(request(attempts=n), failed, pause=300) for n in range(1, MAX_ATTEMPTS)]
     assert [one.status for one in found] == ["requested"] * 4
     assert [one.pause_seconds for one in found] == [300, 600, 1200, 2400]
@@ -48,7 +48,7 @@ def test_a_run_that_asked_nothing_uses_up_no_attempt(outcome: str) -> None:
     assert (settled.status, settled.attempts) == ("requested", 4)
 
 
-def test_at_most_three_are_at_work_and_only_what_is_due_begins() -> None:
+def test_at_most_three_are_running_and_only_what_is_due_begins() -> None:
     requests = [
         request(1),
         request(2, "requested", due_in=-1),
@@ -79,10 +79,12 @@ def test_a_stale_catalog_is_asked_for_with_growing_pauses(synced_at: datetime | 
     assert asked_at == [1, 11, 31, 71, 151, 311, 631, 991, 1351]
 
 
-def test_a_sync_between_begins_the_pauses_anew() -> None:
-    before = CatchUpState((NOW - timedelta(days=9)).isoformat(), 7, NOW - timedelta(hours=1))
+def test_a_sync_between_begins_the_pauses_again() -> None:
+    before = CatchUpState(
+        (NOW - timedelta(days=9)).isoformat(), 7, (NOW - timedelta(hours=1)).isoformat()
+    )
     asked, reason = catch_up(NOW, NOW - timedelta(hours=30), DAY, before)
-    assert asked == CatchUpState((NOW - timedelta(hours=30)).isoformat(), 0, NOW)
+    assert asked == CatchUpState((NOW - timedelta(hours=30)).isoformat(), 0, NOW.isoformat())
     assert reason is not None
 
 

@@ -36,19 +36,19 @@ def refusal(monkeypatch: pytest.MonkeyPatch, **variables: str) -> str:
 def test_a_wrong_address_is_refused_without_quoting_it(
     monkeypatch: pytest.MonkeyPatch, url: str
 ) -> None:
-    told = refusal(monkeypatch, DATABASE_URL=url)
-    assert told.startswith("DATABASE_URL")
-    assert "postgresql://user:password@host:5432/database" in told
-    assert "s3cr3t" not in told
+    reported = refusal(monkeypatch, DATABASE_URL=url)
+    assert reported.startswith("DATABASE_URL")
+    assert "postgresql://user:password@host:5432/database" in reported
+    assert "s3cr3t" not in reported
 
 
 @pytest.mark.parametrize("key", ["k\u00e9y-s3cr3t", "two words s3cr3t", "line\nbreak-s3cr3t"])
 def test_an_impossible_key_is_refused_without_quoting_it(
     monkeypatch: pytest.MonkeyPatch, key: str
 ) -> None:
-    told = refusal(monkeypatch, SPORTS_PROVIDER_API_KEY=key)
-    assert told.startswith("SPORTS_PROVIDER_API_KEY")
-    assert "s3cr3t" not in told
+    reported = refusal(monkeypatch, SPORTS_PROVIDER_API_KEY=key)
+    assert reported.startswith("SPORTS_PROVIDER_API_KEY")
+    assert "s3cr3t" not in reported
 
 
 def test_a_key_from_a_file_may_end_in_a_line_break(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -96,7 +96,7 @@ def test_variables_that_are_not_ours_are_not_read(monkeypatch: pytest.MonkeyPatc
 
 
 def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = refusal(
+    reported = refusal(
         monkeypatch,
         APP_ENV="prod",
         DATABASE_URL="nonsense",
@@ -104,40 +104,40 @@ def test_every_fault_is_named_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
         ODDINS_STALE_AFTER_HOURS="-1",
     )
     for name in ("APP_ENV", "DATABASE_URL", "ODDINS_HTTP_ATTEMPTS", "ODDINS_STALE_AFTER_HOURS"):
-        assert f"{name} " in told
-    assert "local, staging, production" in told
+        assert f"{name} " in reported
+    assert "local, staging, production" in reported
 
 
 @pytest.mark.parametrize("environment", ["staging", "production"])
 def test_outside_local_nothing_is_assumed(
     monkeypatch: pytest.MonkeyPatch, environment: str
 ) -> None:
-    told = refusal(monkeypatch, APP_ENV=environment)
-    assert "DATABASE_URL is missing" in told
-    assert "SPORTS_PROVIDER_API_KEY is missing" in told
+    reported = refusal(monkeypatch, APP_ENV=environment)
+    assert "DATABASE_URL is missing" in reported
+    assert "SPORTS_PROVIDER_API_KEY is missing" in reported
 
 
 def test_outside_local_the_key_never_travels_in_the_clear(monkeypatch: pytest.MonkeyPatch) -> None:
-    told = refusal(
+    reported = refusal(
         monkeypatch,
         APP_ENV="production",
         API_FOOTBALL_BASE_URL="http://provider.example",
         DATABASE_URL="postgresql://u:p@host/db",
         SPORTS_PROVIDER_API_KEY="abc",
     )
-    assert "API_FOOTBALL_BASE_URL uses plain http" in told
+    assert "API_FOOTBALL_BASE_URL uses plain http" in reported
 
 
 def test_the_published_development_password_is_refused_outside_local(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    told = refusal(
+    reported = refusal(
         monkeypatch,
         APP_ENV="production",
         DATABASE_URL="postgresql://oddins:oddins_dev@host/db",
         SPORTS_PROVIDER_API_KEY="abc",
     )
-    assert "development password" in told
+    assert "development password" in reported
 
 
 def test_the_sample_provider_is_for_local_only(monkeypatch: pytest.MonkeyPatch) -> None:
