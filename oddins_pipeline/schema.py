@@ -48,6 +48,7 @@ NOT_COMPARED = frozenset({"id", "delisted_at", "created_at", "updated_at"})
 """Columns that no response says anything about: not merged, and not in the feed's rows."""
 
 NOW, CLOCK, EMPTY = text("now()"), text("clock_timestamp()"), text("'{}'")
+REQUESTED, ZERO, ROLE = text("'requested'"), text("0"), text("SESSION_USER")
 
 
 def _col(name: str, kind: Any, doc: str, *fields: str, **options: Any) -> Column[Any]:
@@ -62,10 +63,9 @@ def _opt(name: str, kind: Any, doc: str, *fields: str) -> Column[Any]:
 
 
 def _ref(name: str, target: Any, doc: str, *fields: str, **options: Any) -> Column[Any]:
-    """A reference to the primary key of another table."""
-    options.setdefault("nullable", False)
-    key = ForeignKey(target)
-    return Column(name, BigInteger, key, doc=doc, info={"fields": fields}, **options)
+    """A reference to the primary key of another table; not null."""
+    key, info = ForeignKey(target), {"fields": fields}
+    return Column(name, BigInteger, key, nullable=False, doc=doc, info=info, **options)
 
 
 def _id() -> Column[Any]:
@@ -79,17 +79,14 @@ def _table(name: str, doc: str, *items: Any) -> Table:
 
 def _time(name: str, doc: str, default: Any = None) -> Column[Any]:
     """A moment; it may be null when it has no default."""
-    return _col(
-        name, DateTime(timezone=True), doc, nullable=default is None, server_default=default
-    )
+    kind = DateTime(timezone=True)
+    return _col(name, kind, doc, nullable=default is None, server_default=default)
 
 
-def _delisted() -> Column[Any]:
-    return _time("delisted_at", "since when full responses no longer list it; null while listed")
-
-
-def _timestamps() -> tuple[Column[Any], Column[Any]]:
+def _timestamps(*, delisted: bool = True) -> tuple[Column[Any], ...]:
+    listed = _time("delisted_at", "since when full responses no longer list it; null while listed")
     return (
+        *([listed] if delisted else []),
         _time("created_at", "when the row was inserted", NOW),
         _time("updated_at", "when a value that a reader sees last changed", NOW),
     )
@@ -97,29 +94,25 @@ def _timestamps() -> tuple[Column[Any], Column[Any]]:
 
 countries = _table(
     "countries",
-    "The countries that host competitions, and `World` for international ones. A country that is"
-    " renamed keeps its `id`.",
+    "The countries that host competitions, and `World`. A renamed country keeps its `id`.",
     _id(),
     _col("name", Text, "unique; stable but for renames", "country.name"),
     _opt("code", Text, "up to 6 characters, neither unique nor stable", "country.code"),
     _opt("flag_url", Text, "canonical media address", "country.flag"),
-    _delisted(),
     *_timestamps(),
     UniqueConstraint("name"),
 )
 
 leagues = _table(
     "leagues",
-    "The competitions, leagues and cups alike. `provider_league_id` is API-Football's id; `slug` is"
-    " assigned once and never changes, so links may rely on it.",
+    "The competitions, leagues and cups alike. `slug` never changes, so links may rely on it.",
     _id(),
     _ref("country_id", countries.c.id, "the league's country", "country.name"),
     _col("provider_league_id", Integer, "the provider's id", "league.id"),
     _col("name", Text, "neither unique nor stable", "league.name"),
     _opt("type", Text, "`League` or `Cup`", "league.type"),
-    _col("slug", Text, "assigned once, never changed", "country.name", "league.name", "league.id"),
+    _col("slug", Text, "never changed", "country.name", "league.name", "league.id"),
     _opt("logo_url", Text, "canonical media address", "league.logo"),
-    _delisted(),
     *_timestamps(),
     UniqueConstraint("provider_league_id"),
     UniqueConstraint("slug"),
@@ -128,25 +121,22 @@ leagues = _table(
 
 seasons = _table(
     "seasons",
-    "One row for each league and year. `is_current` is the provider's current or last known season,"
-    " which need not be in progress today: ask the view `season_activity`.",
+    "One row for each league and year. A current season need not be in progress today: see the view"
+    " `season_activity`.",
     _id(),
     _ref("league_id", leagues.c.id, "the season's league", "league.id"),
     _col("year", Integer, "the provider's name of the season", "seasons[].year"),
     _opt("start_date", Date, "first day, null when unknown", "seasons[].start"),
     _opt("end_date", Date, "last day, null when unknown", "seasons[].end"),
     _col("is_current", Boolean, "the provider's current or last season", "seasons[].current"),
-    _delisted(),
     *_timestamps(),
     UniqueConstraint("league_id", "year"),
     Index("seasons_current", "league_id", postgresql_where=text("is_current")),
 )
 
 _FIXTURES = "seasons[].coverage.fixtures"
-_FOUR = tuple(
-    f"{_FIXTURES}.{field}"
-    for field in ("events", "lineups", "statistics_fixtures", "statistics_players")
-)
+_FIELDS = ("events", "lineups", "statistics_fixtures", "statistics_players")
+_FOUR = tuple(f"{_FIXTURES}.{field}" for field in _FIELDS)
 
 
 def _flag(name: str, *fields: str) -> Column[Any]:
@@ -156,8 +146,7 @@ def _flag(name: str, *fields: str) -> Column[Any]:
 
 season_coverage = _table(
     "season_coverage",
-    "What the provider covers in each season, one row each: fixtures, line-ups, statistics,"
-    " standings, odds and so on; null means unknown.",
+    "What the provider covers in each season, one row each; null means unknown.",
     _ref("season_id", seasons.c.id, "the season", "league.id", "seasons[].year", primary_key=True),
     _flag("fixtures", *_FOUR),
     _flag("fixtures_events", _FOUR[0]),
@@ -172,7 +161,7 @@ season_coverage = _table(
     _flag("injuries"),
     _flag("predictions"),
     _flag("odds"),
-    *_timestamps(),
+    *_timestamps(delisted=False),
 )
 
 provider_sources = _table(
@@ -284,20 +273,17 @@ payload_anomalies = _table(
     Index("payload_anomalies_payload_id", "payload_id"),
 )
 
+_STATUSES = "'requested', 'running', 'done', 'failed'"
+
 backfill_requests = _table(
     "backfill_requests",
     "Seasons to fetch; an INSERT of `season` alone suffices.",
     _id(),
     _col("season", Integer, "the year"),
     _time("requested_at", "when it was requested", NOW),
-    _col("requested_by", Text, "the role", server_default=text("SESSION_USER")),
-    _col(
-        "status",
-        Text,
-        "`requested`, `running`, `done` or `failed`",
-        server_default=text("'requested'"),
-    ),
-    _col("attempts", Integer, "attempts begun, at most 5", server_default=text("0")),
+    _col("requested_by", Text, "the role", server_default=ROLE),
+    _col("status", Text, "`requested`, `running`, `done` or `failed`", server_default=REQUESTED),
+    _col("attempts", Integer, "attempts begun, at most 5", server_default=ZERO),
     _time("next_attempt_at", "when the next attempt is due", NOW),
     _opt("run_id", Text, "the run that works on it, or did"),
     _opt("error", Text, "why the last attempt failed"),
@@ -308,10 +294,7 @@ backfill_requests = _table(
         postgresql_where=text("status IN ('requested', 'running')"),
     ),
     CheckConstraint("season BETWEEN 1900 AND 2100", name="backfill_requests_season_check"),
-    CheckConstraint(
-        "status IN ('requested', 'running', 'done', 'failed')",
-        name="backfill_requests_status_check",
-    ),
+    CheckConstraint(f"status IN ({_STATUSES})", name="backfill_requests_status_check"),
     CheckConstraint("attempts BETWEEN 0 AND 5", name="backfill_requests_attempts_check"),
     CheckConstraint("length(error) <= 1000", name="backfill_requests_error_check"),
 )
@@ -326,7 +309,6 @@ def _list_table(spec: ReferenceList) -> Table:
         _id(),
         _col(spec.key, Integer, "the provider's id", "id"),
         *(_opt(name, kinds[kind], doc, field) for name, kind, doc, field in spec.columns),
-        _delisted(),
         *_timestamps(),
         UniqueConstraint(spec.key),
     )
@@ -345,6 +327,5 @@ def merged_columns(table: Table) -> tuple[str, ...]:
 
 def unique_columns(table: Table) -> frozenset[str]:
     """The columns that are unique by themselves."""
-    constraints = [c for c in table.constraints if isinstance(c, UniqueConstraint)]
-    alone = {c.columns.keys()[0] for c in (*constraints, table.primary_key) if len(c.columns) == 1}
-    return frozenset(alone)
+    keys = [c for c in table.constraints if isinstance(c, UniqueConstraint)] + [table.primary_key]
+    return frozenset(key.columns.keys()[0] for key in keys if len(key.columns) == 1)

@@ -46,7 +46,7 @@ def _check_quarantine(batch: Batch, maximum: float) -> None:
     if batch.quarantined_items * 100 > maximum * batch.received_items:
         raise ResponseRejectedError(
             f"{batch.quarantined_items} of {batch.received_items} leagues and seasons are"
-            f" malformed, more than {maximum:g} %; see them with `oddins payload`, and publish"
+            f" malformed, more than {maximum:g} %; see them with `oddins payload ID`, and publish"
             " with --force if they are to be left out"
         )
 

@@ -148,7 +148,7 @@ def check_list(spec: ReferenceList, batch: ListBatch, listed: set[int], *, force
     if batch.quarantined_items * 100 > spec.max_quarantine_share * batch.received_items:
         raise ResponseRejectedError(
             f"{batch.quarantined_items} of {batch.received_items} {spec.name} are malformed, more"
-            f" than {spec.max_quarantine_share:g} %; see them with `oddins payload`, and publish"
+            f" than {spec.max_quarantine_share:g} %; see them with `oddins payload ID`, and publish"
             " with --force if they are to be left out"
         )
     present = len(listed & ({row[0] for row in batch.rows} | batch.quarantined))

@@ -8,6 +8,7 @@ The limiter, the quota left and the requests used today are queries on it.
 from __future__ import annotations
 
 import json
+from dataclasses import astuple
 from datetime import datetime
 from typing import NamedTuple
 
@@ -19,11 +20,11 @@ from oddins_pipeline.errors import FINAL, OF_THE_REQUEST, ResponseRejectedError
 _RATE_LOCK = 5_411_207_733_190_244
 WINDOW = 60.0
 UNCOUNTED = "/status"
-"""Costs no quota, and is asked rarely."""
+"""Costs no quota, and is requested rarely."""
 
 # Three reasons to wait, each until a window after the request that gives it: as many as are
-# allowed were sent (interrupted ones too), the newest headers left none, or another run, whose
-# Retry-After is its own affair, met the limit.
+# allowed were sent (interrupted ones too), the newest headers left none, or another run, which
+# follows its own Retry-After, met the limit.
 _WAIT = """
 WITH lately AS (
     SELECT id, requested_at, run_id, outcome, minute_remaining, path <> %(uncounted)s AS counts
@@ -44,6 +45,30 @@ SELECT extract(epoch FROM max(requested_at) + make_interval(secs => %(window)s)
 """
 
 
+# Count a request that is about to be sent.
+_INSERT = "INSERT INTO provider_requests (path, params, run_id) VALUES (%s, %s, %s) RETURNING id"
+
+# The minute's limit by the newest headers.
+_MINUTE_LIMIT = """
+SELECT minute_limit FROM provider_requests WHERE minute_limit IS NOT NULL
+    AND requested_at > clock_timestamp() - interval '1 day' ORDER BY id DESC LIMIT 1
+"""
+
+# The result of a request.
+_COMPLETE = """
+UPDATE provider_requests SET completed_at = clock_timestamp(), http_status = %s, outcome = %s,
+    day_limit = %s, day_remaining = %s, minute_limit = %s, minute_remaining = %s
+WHERE id = %s RETURNING completed_at
+"""
+
+# The subscription as reported now.
+_SAVE_SUBSCRIPTION = """
+INSERT INTO provider_subscription (plan, ends_at, active) VALUES (%s, %s, %s)
+ON CONFLICT (only_row) DO UPDATE SET seen_at = clock_timestamp(),
+    plan = EXCLUDED.plan, ends_at = EXCLUDED.ends_at, active = EXCLUDED.active
+"""
+
+
 class RequestLog:
     """The log on one autocommit connection; `run_id` marks the rows of a run."""
 
@@ -55,72 +80,48 @@ class RequestLog:
     def try_acquire(self, path: str, params: dict[str, str]) -> tuple[int | None, float]:
         """(row id, 0) when a request may be sent now, else (None, seconds to wait).
 
-        A short transaction-level lock makes asking and counting one step for every process.
+        A short transaction-level lock makes the check and the count one step for every process.
         """
         with database_errors(), self._connection.transaction():
             self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (_RATE_LOCK,))
             wait = 0.0 if path == UNCOUNTED else self._seconds_to_wait()
             if wait > 0:
                 return None, wait
-            row = self._connection.execute(
-                "INSERT INTO provider_requests (path, params, run_id) VALUES (%s, %s, %s)"
-                " RETURNING id",
-                (path, json.dumps(params), self._run_id),
-            ).fetchone()
+            values = (path, json.dumps(params), self._run_id)
+            row = self._connection.execute(_INSERT, values).fetchone()
         assert row is not None
-        return int(str(row[0])), 0.0
+        return row[0], 0.0
 
     def _seconds_to_wait(self) -> float:
-        row = self._connection.execute(
-            _WAIT,
-            {
-                "window": WINDOW,
-                "allowed": self._allowed(),
-                "run_id": self._run_id,
-                "uncounted": UNCOUNTED,
-            },
-        ).fetchone()
-        return max(0.0, float(str(row[0]))) if row and row[0] is not None else 0.0
+        values = {
+            "window": WINDOW,
+            "allowed": self._allowed(),
+            "run_id": self._run_id,
+            "uncounted": UNCOUNTED,
+        }
+        row = self._connection.execute(_WAIT, values).fetchone()
+        return max(0.0, float(row[0])) if row and row[0] is not None else 0.0
 
     def _allowed(self) -> int:
         """Requests a minute: what the headers allow, less a fifth; a default until they do."""
-        row = self._connection.execute(
-            "SELECT minute_limit FROM provider_requests WHERE minute_limit IS NOT NULL"
-            " AND requested_at > clock_timestamp() - interval '1 day' ORDER BY id DESC LIMIT 1"
-        ).fetchone()
+        row = self._connection.execute(_MINUTE_LIMIT).fetchone()
         # Eight of ten: the recorded suspension came after 14 calls on a limit of 10.
-        return max(1, int(str(row[0])) * 8 // 10) if row else self._per_minute
+        return max(1, row[0] * 8 // 10) if row else self._per_minute
 
     def complete(self, row_id: int, *, status: int | None, outcome: str, quota: Quota) -> datetime:
         """Writes the result of the request; returns the server's time."""
         with database_errors():
-            row = self._connection.execute(
-                "UPDATE provider_requests SET completed_at = clock_timestamp(), http_status = %s,"
-                " outcome = %s, day_limit = %s, day_remaining = %s, minute_limit = %s,"
-                " minute_remaining = %s WHERE id = %s RETURNING completed_at",
-                (
-                    status,
-                    outcome,
-                    quota.day_limit,
-                    quota.day_remaining,
-                    quota.minute_limit,
-                    quota.minute_remaining,
-                    row_id,
-                ),
-            ).fetchone()
+            values = (status, outcome, *astuple(quota), row_id)
+            row = self._connection.execute(_COMPLETE, values).fetchone()
         assert row is not None
         completed_at: datetime = row[0]
         return completed_at
 
     def save_subscription(self, account: Account) -> None:
         """Stores when the subscription ends."""
+        values = (account.plan, account.ends_at, account.active)
         with database_errors():
-            self._connection.execute(
-                "INSERT INTO provider_subscription (plan, ends_at, active) VALUES (%s, %s, %s)"
-                " ON CONFLICT (only_row) DO UPDATE SET seen_at = clock_timestamp(),"
-                " plan = EXCLUDED.plan, ends_at = EXCLUDED.ends_at, active = EXCLUDED.active",
-                (account.plan, account.ends_at, account.active),
-            )
+            self._connection.execute(_SAVE_SUBSCRIPTION, values)
 
 
 # The subscription as last reported, and when.

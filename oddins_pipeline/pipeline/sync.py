@@ -133,10 +133,11 @@ class Sync(Generic[B]):
         try:
             self.check(batch, full=payload.full)
         except ResponseRejectedError as error:
+            named = ResponseRejectedError(f"payload {payload.id} is rejected: {error}")
             with database_errors(), self._connection.transaction():
-                payloads.record_refusal(self._connection, payload, str(error))
+                payloads.record_refusal(self._connection, payload, str(named))
                 publish.record_anomalies(self._connection, payload.id, batch.anomalies)
-            raise
+            raise named from None
         return Publication(payload, batch)
 
     def check(self, batch: B, *, full: bool) -> None:

@@ -27,10 +27,9 @@ from oddins_pipeline.sample_provider.faults import (
     errors,
     parse,
 )
-from oddins_pipeline.sample_provider.generator import Entry, generate_leagues
+from oddins_pipeline.sample_provider.filters import Query, filtered, wrong_parameter
+from oddins_pipeline.sample_provider.generator import generate_leagues
 from oddins_pipeline.sample_provider.lists import generate_lists
-
-Query = dict[str, str]
 
 
 class SampleProvider:
@@ -158,12 +157,12 @@ class SampleProvider:
             return self.bodies.pop(0) if len(self.bodies) > 1 else self.bodies[0]
         if not query:
             return self._full
-        wrong = _wrong_parameter(query)
+        wrong = wrong_parameter(query)
         if wrong:
             return envelope(
                 [], parameters=query, errors={wrong: f"The {wrong} field is not valid."}
             )
-        return envelope(_filtered(self.entries, query), parameters=query)
+        return envelope(filtered(self.entries, query), parameters=query)
 
     def _status(self) -> bytes:
         return envelope(
@@ -191,43 +190,6 @@ class SampleProvider:
 
 def _with_key(body: bytes, key: str) -> bytes:
     return body.replace(b"Premier League", key.encode(), 1)
-
-
-_FILTERS: dict[str, Callable[[Entry, str], bool]] = {
-    "id": lambda entry, value: str(entry["league"]["id"]) == value,
-    "name": lambda entry, value: entry["league"]["name"] == value,
-    "country": lambda entry, value: entry["country"]["name"].lower() == value.lower(),
-    "code": lambda entry, value: entry["country"]["code"] == value,
-    "type": lambda entry, value: entry["league"]["type"].lower() == value,
-    "search": lambda entry, value: value.lower() in entry["league"]["name"].lower(),
-}
-
-
-def _wrong_parameter(query: Query) -> str | None:
-    known = {*_FILTERS, "season", "current"}
-    for name, value in query.items():
-        if name not in known or not value:
-            return name
-        if name in {"id", "season"} and not value.isdigit():
-            return name
-        if name == "current" and value not in {"true", "false"}:
-            return name
-    return None
-
-
-def _filtered(entries: list[Entry], query: Query) -> list[Entry]:
-    found = []
-    for entry in entries:
-        if not all(test(entry, query[name]) for name, test in _FILTERS.items() if name in query):
-            continue
-        seasons = entry["seasons"]
-        if "season" in query:
-            seasons = [one for one in seasons if str(one["year"]) == query["season"]]
-        if query.get("current") == "true":
-            seasons = [one for one in seasons if one["current"]] or seasons[-1:]
-        if seasons:
-            found.append({**entry, "seasons": seasons})
-    return found
 
 
 @lru_cache(maxsize=4)

@@ -25,6 +25,13 @@ def test_the_migrated_database_is_what_schema_defines(any_database: str) -> None
         ("ALTER TABLE leagues DROP CONSTRAINT leagues_slug_key", "leagues_slug_key"),
         ("ALTER TABLE provider_payloads ALTER COLUMN results TYPE bigint", "results"),
         ("DROP INDEX seasons_current", "seasons_current"),
+        ("DROP VIEW season_activity", "season_activity"),
+        ("ALTER TABLE leagues ALTER COLUMN created_at DROP DEFAULT", "created_at"),
+        ("ALTER TABLE leagues ALTER COLUMN id DROP IDENTITY", "id"),
+        (
+            "ALTER TABLE backfill_requests DROP CONSTRAINT backfill_requests_attempts_check",
+            "backfill_requests_attempts_check",
+        ),
     ],
 )
 def test_a_table_that_was_changed_by_hand_is_named(

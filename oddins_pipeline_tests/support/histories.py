@@ -7,7 +7,7 @@ import random
 from collections.abc import Callable
 
 from oddins_pipeline.sample_provider import generate_leagues
-from oddins_pipeline.sample_provider.server import _filtered
+from oddins_pipeline.sample_provider.filters import filtered
 from oddins_pipeline_tests.support.responses import Entries
 
 Entry = dict[str, object]
@@ -45,7 +45,7 @@ class History:
         if self.chance.random() < 0.5:
             self.entries = self.full()
             self.pass_time(2)
-        found: Entries = json.loads(json.dumps(_filtered(self.entries + self._missing, params)))
+        found: Entries = json.loads(json.dumps(filtered(self.entries + self._missing, params)))
         self.entries = kept
         return found, params
 
