@@ -1,4 +1,4 @@
-"""Names and addresses in one form: PROVIDER.md's "Rules for the data"."""
+"""Names and addresses in one form: the rules for the data in docs/provider.md."""
 
 from __future__ import annotations
 

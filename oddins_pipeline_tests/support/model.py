@@ -1,4 +1,4 @@
-"""The catalog as PROVIDER's and DESIGN's rules say, in plain Python: slow, short, independent.
+"""The catalog by the rules of docs/provider.md and docs/design.md, in plain Python: slow, short.
 
 `read(entries)` is what one response says. `Catalog().apply(entries)` is what the tables hold after
 it, or an untouched catalog and False when the response must be refused. Nothing here is imported

@@ -1,4 +1,4 @@
-"""PROVIDER.md's rules for the data, one by one."""
+"""The rules for the data in docs/provider.md, one by one."""
 
 from __future__ import annotations
 
