@@ -2,8 +2,7 @@
 
 The UI's column schemas and lineage, the staging tables, the columns of the merges and the
 documentation derive from these; a test and `oddins doctor` compare them with the live database.
-Consumers may import them: `from oddins_pipeline.schema import leagues`. Migrations stay history
-and do not import this module.
+Consumers may import them: `from oddins_pipeline.schema import leagues`. Migrations do not.
 
 `Table.info["doc"]` describes a table, `Column.doc` a column, and `Column.info["fields"]` names the
 fields of the provider's response that the column comes from.
