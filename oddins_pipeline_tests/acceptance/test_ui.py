@@ -28,7 +28,7 @@ def test_an_operator_materializes_everything_looks_at_it_and_backfills_two_seaso
         page.wait_for_runs(1)
         page.open("/assets/leagues")
         reported = page.read("rows_inserted", "publish_seconds", "1250", "initial load")
-        assert "provider_league_id is API-Football's id" in reported
+        assert "slug never changes" in reported
         assert "league.name" in reported
         page.open("/assets/raw_leagues")
         page.read("payload_sha256", "software_version", "settings_sha256", "quota_left")
