@@ -13,10 +13,15 @@ import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 import httpx
 from selenium import webdriver
-from selenium.common.exceptions import StaleElementReferenceException, WebDriverException
+from selenium.common.exceptions import (
+    ElementClickInterceptedException,
+    StaleElementReferenceException,
+    WebDriverException,
+)
 from selenium.webdriver.chrome.service import Service as Driver
 from selenium.webdriver.common.by import By
 
@@ -107,12 +112,19 @@ class Page:
             try:
                 found = [e for e in self.browser.find_elements(By.XPATH, path) if e.is_displayed()]
                 if found:
-                    found[-1].click()
+                    self._click(found[-1])
                     return
             except (StaleElementReferenceException, WebDriverException):
                 pass
             assert time.monotonic() < deadline, f"nothing says {words!r} in\n{self.text()}"
             time.sleep(0.2)
+
+    def _click(self, element: Any) -> None:
+        """Clicks also what a popover covers."""
+        try:
+            element.click()
+        except ElementClickInterceptedException:
+            self.browser.execute_script("arguments[0].click()", element)
 
     def materialize_all(self) -> None:
         """Does what a user does on the group's page; the run is in the queue afterwards."""
