@@ -10,6 +10,8 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+import psycopg
+
 from oddins_pipeline.database.upgrade import upgrade
 from oddins_pipeline.embedded_postgres import root
 
@@ -50,7 +52,8 @@ def running(major: int) -> Iterator[str]:
         run("pg_ctl", "-D", "data", "-w", "-l", "log", "-o", options, "start")
         run("createdb", "-h", "127.0.0.1", "-p", str(port), "-U", "postgres", "template")
         url = f"postgresql://postgres:trust@127.0.0.1:{port}/template"
-        upgrade(url)
+        with psycopg.connect(url, autocommit=True) as connection:
+            upgrade(connection)
         yield url
     finally:
         run("pg_ctl", "-D", "data", "-m", "immediate", "stop")

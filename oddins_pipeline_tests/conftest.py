@@ -26,6 +26,7 @@ from oddins_pipeline_tests.support.service import (
     Outcome,
     Service,
     clone,
+    upgrade_at,
 )
 
 if TYPE_CHECKING:  # each worker imports this module; unit tests need no Dagster
@@ -103,13 +104,11 @@ def _server15() -> Iterator[str | None]:
 
 @pytest.fixture(scope="session")
 def _templates(_server18: str, _server15: str | None) -> dict[int, str]:
-    from oddins_pipeline.database.upgrade import upgrade
-
     found = {18: _server18}
     if _server15 is not None:
         found[15] = _server15
     for url in found.values():
-        upgrade(url)
+        upgrade_at(url)
     return found
 
 

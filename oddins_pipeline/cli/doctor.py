@@ -15,6 +15,7 @@ from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database import revision
 from oddins_pipeline.database.connection import Connection, connect, database_errors
 from oddins_pipeline.database.dagster_daemon import daemon_state
+from oddins_pipeline.database.readiness import load_readiness
 from oddins_pipeline.errors import EmbeddedServerError, OddinsError, SchemaError
 from oddins_pipeline.pipeline.session import request_account
 
@@ -47,9 +48,11 @@ def _run(workspace: Workspace) -> Generator[Line, None, None]:
     with connection:
         version = connection.info.server_version // 10_000
         yield _say("database", f"PostgreSQL {version}, UTF8", passed=True)
+        permitted = yield from _rights(workspace, connection)
         ready = yield from _attempt("revision", lambda: _revision(connection))
-        if ready:
+        if ready and permitted:
             yield from _attempt("key", lambda: _key(workspace, connection))
+        if ready:
             yield from _attempt("daemon", lambda: daemon_state(connection))
         yield from _attempt("Dagster home", lambda: _home(workspace.settings))
         if ready:
@@ -72,6 +75,17 @@ def _say(name: str, message: str, *, passed: bool) -> tuple[str, bool]:
 
     click.echo(f"{'ok   ' if passed else 'FAIL '} {name}: {redact(message)}")
     return name, passed
+
+
+def _rights(workspace: Workspace, connection: Connection) -> Generator[Line, None, bool]:
+    """A line for each problem."""
+    found = load_readiness(connection)
+    problems = list(found.problems(workspace))
+    for problem in problems:
+        yield _say("rights", problem, passed=False)
+    if not problems:
+        yield _say("rights", "the role may do all that a sync does", passed=True)
+    return not problems
 
 
 def _revision(connection: Connection) -> str:

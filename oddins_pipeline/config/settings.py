@@ -31,6 +31,7 @@ from oddins_pipeline.urls import (
 PROVIDER_URL = "https://v3.football.api-sports.io"
 DEVELOPMENT_PASSWORD = "oddins_dev"  # noqa: S105 - published in docker-compose.yml, refused outside local
 PREFIX = "ODDINS_"
+IDLE_MARGIN = 60
 
 RENAMED = {
     "ODDINS_STALE_AFTER": "ODDINS_STALE_AFTER_HOURS",
@@ -220,6 +221,11 @@ class Settings(AutomationSettings):
                 f" (POSTGRES_PASSWORD in .env of the containers) for APP_ENV={self.app_env}"
             )
         return self
+
+    @property
+    def max_idle(self) -> float:
+        """Seconds that a session may do nothing while it holds the lock: no request is longer."""
+        return self.http.total_timeout + IDLE_MARGIN
 
     @property
     def guard(self) -> GuardLimits:

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
 import psycopg
@@ -16,32 +17,69 @@ from oddins_pipeline.logs import sanitize
 
 Connection = psycopg.Connection[TupleRow]
 
+# What role, database, server or environment may have set otherwise: how long a statement or a
+# session may take, how values look, how statements are read, what a transaction sees.
 # A host that is lost must not keep its lock for hours: the server detects it within a minute.
 # An interrupted client must not keep it until its statement ends: the server checks each second.
-# Compiling a merge costs five times what running it does. The memory is the most that a join or
-# the staging tables may take before they go to disk; today's response needs a tenth of it.
-_SESSION = """
-SELECT set_config('tcp_keepalives_idle', '20', false),
-       set_config('tcp_keepalives_interval', '10', false),
-       set_config('tcp_keepalives_count', '3', false),
-       set_config('tcp_user_timeout', '50000', false),
-       set_config('client_connection_check_interval', '1000', false),
-       set_config('statement_timeout', %s, false),
-       set_config('jit', 'off', false),
-       set_config('work_mem', '64MB', false),
-       set_config('temp_buffers', '64MB', false),
-       set_config('timezone', 'UTC', false),
-       set_config('datestyle', 'ISO, YMD', false),
-       set_config('search_path', 'public', false),
-       current_setting('server_encoding')
+# Compiling a merge costs five times what running it does. The memory is the most that a join
+# may take before it goes to disk; today's response needs a tenth of it.
+# Rows that a policy hides would be taken for missing: such a query fails instead.
+_PINNED = {
+    "tcp_keepalives_idle": "20",
+    "tcp_keepalives_interval": "10",
+    "tcp_keepalives_count": "3",
+    "tcp_user_timeout": "50000",
+    "client_connection_check_interval": "1000",
+    "lock_timeout": "0",
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "default_transaction_isolation": "read committed",
+    "default_transaction_deferrable": "off",
+    "row_security": "off",
+    "search_path": "public",
+    "timezone": "UTC",
+    "datestyle": "ISO, YMD",
+    "intervalstyle": "postgres",
+    "bytea_output": "hex",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "array_nulls": "on",
+    "quote_all_identifiers": "off",
+    "exit_on_error": "off",
+    "client_min_messages": "warning",
+    "jit": "off",
+    "work_mem": "64MB",
+}
+_HAS_TRANSACTION_TIMEOUT = 170_000
+
+# The first setting alone: any other statement might take longer than the time-out in force.
+_PIN = """
+SET statement_timeout = {statement_timeout};
+BEGIN;
+SELECT set_config(key, value, false) FROM json_each_text('{values}');
+COMMIT;
 """
+_RESULTS_OF_PIN = 4
 
 
-def connect(workspace: Workspace, *, purpose: str) -> Connection:
+def connect(workspace: Workspace, *, purpose: str, read_only: bool = False) -> Connection:
     """Opens one connection in autocommit mode, named `oddins <purpose> …` on the server.
 
     Raises DatabaseError when the server cannot be reached, SchemaError when the database's
     encoding is not UTF8 (psycopg would return bytes).
+    """
+    return connect_and_execute(workspace, None, purpose=purpose, read_only=read_only)[0]
+
+
+def connect_and_execute(
+    workspace: Workspace,
+    first: Callable[[int], str] | None,
+    *,
+    purpose: str,
+    read_only: bool = False,
+) -> tuple[Connection, psycopg.Cursor[TupleRow]]:
+    """The same, and a cursor at the first result of the statements that `first` makes of the
+    session's process id; they are sent with the session's settings, in one round trip.
     """
     settings = workspace.settings
     name = f"oddins {purpose} {socket.gethostname()[:20]}:{os.getpid()}"
@@ -49,6 +87,7 @@ def connect(workspace: Workspace, *, purpose: str) -> Connection:
         connection = psycopg.connect(
             workspace.url,
             autocommit=True,
+            client_encoding="UTF8",
             connect_timeout=settings.database_connect_timeout,
             application_name=name[:63],
             keepalives_idle=20,
@@ -56,18 +95,27 @@ def connect(workspace: Workspace, *, purpose: str) -> Connection:
             keepalives_count=3,
         )
         try:
-            row = connection.execute(
-                _SESSION, (str(int(settings.statement_timeout * 1000)),)
-            ).fetchone()
-            encoding = row[-1] if row else None
-            if encoding not in {"UTF8", b"UTF8"}:
+            if connection.info.parameter_status("server_encoding") != "UTF8":
                 raise SchemaError(
                     "the database's encoding is not UTF8; recreate it WITH ENCODING 'UTF8'"
                 )
+            pin = _pin(connection, settings.statement_timeout, read_only=read_only)
+            statements = first(connection.info.backend_pid) if first else ""
+            cursor = connection.execute(f"{pin}{statements}".encode())
+            for _ in range(_RESULTS_OF_PIN):
+                cursor.nextset()
         except BaseException:
             connection.close()
             raise
-    return connection
+    return connection, cursor
+
+
+def _pin(connection: Connection, statement_timeout: float, *, read_only: bool) -> str:
+    values = {**_PINNED, "default_transaction_read_only": "on" if read_only else "off"}
+    if connection.info.server_version >= _HAS_TRANSACTION_TIMEOUT:
+        values["transaction_timeout"] = "0"
+    milliseconds = int(statement_timeout * 1000)
+    return _PIN.format(statement_timeout=milliseconds, values=json.dumps(values))
 
 
 @contextmanager
@@ -79,10 +127,33 @@ def database_errors() -> Iterator[None]:
         raise
     except psycopg.errors.UndefinedTable as error:
         raise SchemaError(f"{sanitize(str(error), 200)}; run `oddins db upgrade`") from None
-    except psycopg.OperationalError as error:
+    except _FORBIDDEN as error:
+        raise SchemaError(
+            f"the database forbids it: {sanitize(str(error), 300)}; `oddins doctor` names the fix"
+        ) from None
+    except _IDLE_TOO_LONG as error:
         raise DatabaseError(
-            f"the database failed or cannot be reached: {sanitize(str(error), 400)};"
-            " check that PostgreSQL runs and that DATABASE_URL is right"
+            f"{sanitize(str(error), 200)}: this process did nothing for too long (frozen, or its"
+            " machine paused); its lock was given up and nothing more was written; run it again"
         ) from None
     except psycopg.Error as error:
+        if _is_unreachable(error):
+            raise DatabaseError(
+                f"the database failed or cannot be reached: {sanitize(str(error), 400)};"
+                " check that PostgreSQL runs and that DATABASE_URL is right"
+            ) from None
         raise DatabaseError(f"the database refused: {sanitize(str(error), 400)}") from None
+
+
+_FORBIDDEN = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)
+_IDLE_TOO_LONG = (
+    psycopg.errors.IdleSessionTimeout,
+    psycopg.errors.IdleInTransactionSessionTimeout,
+)
+
+
+def _is_unreachable(error: psycopg.Error) -> bool:
+    """Not so when the server has refused a statement, for want of disk or of room in an index."""
+    lost = error.sqlstate is None or error.sqlstate[:2] in {"08", "57", "28", "3D", "53"}
+    full = isinstance(error, psycopg.errors.DiskFull)
+    return isinstance(error, psycopg.OperationalError) and lost and not full

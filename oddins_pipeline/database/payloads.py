@@ -128,13 +128,18 @@ def ensure_source(connection: Connection, name: str, base_url: str) -> int:
     """
     other = connection.execute(_OTHER_SOURCE, (name,)).fetchone()
     if other:
-        raise SourceMismatchError(
-            f"this database was filled by {other[0]} and the response comes from {name};"
-            " use another database for it"
-        )
+        raise source_mismatch(other[0], name)
     row = connection.execute(_ENSURE_SOURCE, {"name": name, "base_url": base_url}).fetchone()
     assert row is not None
     return int(row[0])
+
+
+def source_mismatch(stored: str, given: str) -> SourceMismatchError:
+    """The error of a database that another source has filled."""
+    return SourceMismatchError(
+        f"this database was filled by {stored} and this sync's responses come from {given};"
+        " use another database for it"
+    )
 
 
 def insert(

@@ -53,10 +53,7 @@ def reading(workspace: Workspace) -> Iterator[Connection]:
 
 def reader(workspace: Workspace) -> Connection:
     """A read-only connection without a pool, for a process that reads once."""
-    connection = connect(workspace, purpose="read")
-    with database_errors():
-        connection.execute("SET default_transaction_read_only = on")
-    return connection
+    return connect(workspace, purpose="read", read_only=True)
 
 
 def pool(workspace: Workspace) -> Engine:

@@ -62,4 +62,4 @@ def ensure_current(
         )
     from oddins_pipeline.database.upgrade import upgrade
 
-    upgrade(workspace.url)
+    upgrade(connection)

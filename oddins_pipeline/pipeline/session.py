@@ -11,9 +11,15 @@ from dataclasses import dataclass, replace
 from oddins_pipeline.catalog.account import Account
 from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database import lock, revision
-from oddins_pipeline.database.connection import Connection, connect, database_errors
+from oddins_pipeline.database.connection import (
+    Connection,
+    connect,
+    connect_and_execute,
+    database_errors,
+)
 from oddins_pipeline.database.pool import pool, reading
 from oddins_pipeline.database.pooler import refuse_transaction_pooler
+from oddins_pipeline.database.readiness import RIGHTS, load_readiness
 from oddins_pipeline.database.requests import RequestLog
 from oddins_pipeline.provider.client import ApiFootball
 
@@ -69,24 +75,48 @@ def _sample_provider() -> Iterator[str]:
 def open_session(
     workspace: Workspace, *, run_id: str | None, lock_timeout: float
 ) -> Iterator[Session]:
-    """Connects, takes the lock, checks the revision; releases the lock at the end.
+    """Connects, takes the lock, checks rights and revision; releases the lock at the end.
 
-    Raises LockHeldError, DatabaseError, SchemaError.
+    Raises LockHeldError, DatabaseError, SchemaError, SourceMismatchError.
     """
     purpose = f"{PURPOSE} {run_id[:8]}" if run_id else PURPOSE
-    with connect(workspace, purpose=purpose) as connection:
-        with database_errors():
-            refuse_transaction_pooler(
-                connection, lambda: connect(workspace, purpose="pooler probe")
-            )
-            lock.acquire(connection, wait=lock_timeout)
-            revision.ensure_current(connection, workspace)
+    with _connect(workspace, purpose, lock_timeout) as connection:
         pool(workspace)
         try:
             with collector_paused():
                 yield Session(workspace, connection, run_id)
         finally:
             lock.release(connection)
+
+
+def _connect(workspace: Workspace, purpose: str, lock_timeout: float) -> Connection:
+    """A connection that holds the lock, to a database that a sync can write to. Where nothing is in
+    the way, settings, lock and rights are one round trip, revision and source another.
+    """
+    settings = workspace.settings
+    connection, results = connect_and_execute(
+        workspace, lambda pid: lock.attempt(settings, pid=pid) + RIGHTS, purpose=purpose
+    )
+    with ExitStack() as stack, database_errors():
+        stack.callback(connection.close)
+        row = results.fetchone()
+        results.nextset()
+        if row and row[0]:
+            lock.log_acquired()
+            found = load_readiness(connection, results)
+        else:
+            if row and row[0] is None:
+                refuse_transaction_pooler(
+                    connection, lambda: connect(workspace, purpose="pooler probe")
+                )
+            lock.acquire(connection, settings, wait=lock_timeout)
+            found = load_readiness(connection)
+        found.require(workspace)
+        if found.revision != revision.REVISIONS[-1]:
+            revision.ensure_current(connection, workspace)
+            load_readiness(connection).require(workspace)
+        stack.pop_all()
+    return connection
 
 
 @contextmanager

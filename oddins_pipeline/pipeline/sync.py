@@ -95,8 +95,9 @@ class Sync(Generic[B]):
     def archive(self, response: RawResponse) -> Payload:
         """Stores the response, or marks the current payload as seen when nothing has changed."""
         connection, entity = self._connection, self.plan.entity
+        workspace = self.session.workspace
         with database_errors():
-            source_id = payloads.ensure_source(connection, response.source, response.base_url)
+            source_id = payloads.ensure_source(connection, response.source, workspace.base_url)
             logger.info("provider source ensured", extra={"source_id": source_id})
             current = payloads.current_payload(connection, entity, response, source_id)
             if current is not None and not self.force:

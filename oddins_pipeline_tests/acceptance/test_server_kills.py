@@ -12,12 +12,11 @@ from pathlib import Path
 
 import pytest
 
-from oddins_pipeline.database.upgrade import upgrade
 from oddins_pipeline.sample_provider import SampleProvider, generate_leagues
 from oddins_pipeline_tests.support.kills import Victim, content_now, content_of, other, when
 from oddins_pipeline_tests.support.postgres15 import BINARIES, Postgres15
 from oddins_pipeline_tests.support.responses import serve
-from oddins_pipeline_tests.support.service import Oddins, Service
+from oddins_pipeline_tests.support.service import Oddins, Service, upgrade_at
 
 pytestmark = pytest.mark.skipif(not BINARIES.is_dir(), reason="listed as left out")
 
@@ -33,7 +32,7 @@ def test_a_restart_of_the_server_costs_one_sync_and_nothing_else(
     oddins: Oddins, server: Postgres15, provider: SampleProvider, tmp_path: Path, query: str
 ) -> None:
     service = Service(oddins, server.url("oddins_template"), provider)
-    upgrade(service.database)
+    upgrade_at(service.database)
     entries = generate_leagues(1)
     serve(service, entries)
     assert service.sync().code == 0
@@ -58,7 +57,7 @@ def test_an_outage_is_one_sentence_and_the_sync_after_it_ends_the_run(
     oddins: Oddins, server: Postgres15, provider: SampleProvider, tmp_path: Path
 ) -> None:
     service = Service(oddins, server.url("oddins_template"), provider)
-    upgrade(service.database)
+    upgrade_at(service.database)
     assert service.sync().code == 0
     provider.delay = 2
     victim = Victim(service, tmp_path)
@@ -105,7 +104,7 @@ def test_a_full_disk_is_one_sentence_and_the_sync_after_it_is_good(
         shutil.chown(data, "postgres", "postgres")
     with Postgres15(data) as server:
         service = Service(oddins, server.url("oddins_template"), provider)
-        upgrade(service.database)
+        upgrade_at(service.database)
         entries = generate_leagues(1)
         serve(service, entries[:100])
         assert service.sync().code == 0

@@ -9,7 +9,13 @@ import pytest
 from psycopg import sql
 
 from oddins_pipeline.cli.db import READABLE
-from oddins_pipeline_tests.support.service import Service, at_database
+from oddins_pipeline.database.readiness import NEEDED
+from oddins_pipeline.database.revision import VERSION_TABLE
+from oddins_pipeline.sample_provider import SampleProvider, generate_leagues
+from oddins_pipeline.schema import metadata
+from oddins_pipeline_tests.support.postgres15 import BINARIES, Postgres15
+from oddins_pipeline_tests.support.responses import serve
+from oddins_pipeline_tests.support.service import Oddins, Outcome, Service, at_database, upgrade_at
 
 REFUSED = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ObjectNotInPrerequisiteState)
 """The latter is a view's that nobody can write."""
@@ -74,3 +80,85 @@ def test_a_role_that_is_not_there_is_one_sentence(service: Service) -> None:
     done = service.run("db", "grant-read", "no body", DATABASE_URL=service.database)
     assert done.code == 1
     assert 'there is no role no body; make it first: CREATE ROLE "no body" LOGIN' in done.stderr
+
+
+def limited(service: Service, *statements: str) -> Service:
+    """The service as a role that may do what a sync needs, and no more, after `statements`."""
+    role = f"limited_{service.query('SELECT current_database()')[0][0]}"
+    execute(service.database, "CREATE ROLE {} LOGIN", role)
+    for table, rights in NEEDED.items():
+        execute(service.database, f"GRANT {', '.join(rights)} ON {{}} TO {{}}", table, role)
+    for statement in ("CREATE SCHEMA dagster AUTHORIZATION {role}", *statements):
+        execute(service.database, statement.replace("{role}", f'"{role}"'))
+    return Service(service.run, as_role(service.database, role), service.provider)
+
+
+def test_the_rights_that_a_sync_is_said_to_need_are_enough(service: Service) -> None:
+    assert set(NEEDED) == {VERSION_TABLE, *metadata.tables}
+    least = limited(service)
+    entries = generate_leagues(0.02)
+    serve(least, entries, entries, entries[1:])
+    for _ in range(3):
+        done = least.sync("--force", APP_ENV="production")
+        assert done.code == 0, done.stderr
+    doctor = least.run("doctor", **least.environment())
+    assert "ok    rights" in doctor.stdout
+
+
+def assert_permanent(done: Outcome) -> None:
+    errors = [line for line in done.logs if line["level"] == "error"]
+    assert [error["retryable"] for error in errors] == [False]
+
+
+PUBLISHED_BY_ANOTHER = (
+    "WITH s AS (INSERT INTO provider_sources (name, base_url) VALUES"
+    " ('api-football-sample', 'sample provider') RETURNING id)"
+    " INSERT INTO provider_payloads (source_id, entity, params, fetched_at, last_seen_at, bytes,"
+    " sha256, results, published_at)"
+    " SELECT id, 'leagues_seasons', '{{}}', now(), now(), 1, repeat('0', 64), 1, now() FROM s"
+)
+HINDRANCES = {
+    "REVOKE TEMP ON DATABASE {database} FROM PUBLIC": "GRANT TEMP ON DATABASE",
+    "REVOKE INSERT, UPDATE ON seasons FROM {role}": "GRANT INSERT, UPDATE ON seasons TO",
+    "REVOKE DELETE ON provider_requests FROM {role}": "GRANT DELETE ON provider_requests TO",
+    "REVOKE USAGE ON SCHEMA public FROM PUBLIC": "GRANT USAGE ON SCHEMA public TO",
+    "ALTER TABLE leagues ENABLE ROW LEVEL SECURITY": "DISABLE ROW LEVEL SECURITY",
+    PUBLISHED_BY_ANOTHER: "use another database",
+}
+
+
+@pytest.mark.parametrize(("hindrance", "fix"), HINDRANCES.items())
+def test_what_the_role_may_not_do_is_found_before_the_request_and_named_by_doctor(
+    service: Service, hindrance: str, fix: str
+) -> None:
+    name = str(service.query("SELECT current_database()")[0][0])
+    hindered = limited(service, hindrance.replace("{database}", name))
+    address = {"API_FOOTBALL_BASE_URL": "https://provider.example.test"}
+    environment = hindered.environment() | (address if "sources" in hindrance else {})
+    done = hindered.run("sync", "leagues", **environment)
+    assert done.code == 1
+    assert fix in done.stderr
+    assert_permanent(done)
+    assert service.provider.requests == []
+    assert service.query("SELECT count(*) FROM provider_requests") == [(0,)]
+    assert service.query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+    doctor = hindered.run("doctor", **environment)
+    assert doctor.code == 1
+    assert fix in next(line for line in doctor.stdout.splitlines() if "FAIL  rights" in line)
+
+
+@pytest.mark.skipif(not BINARIES.is_dir(), reason="listed as left out")
+def test_a_standby_is_named_before_the_request(oddins: Oddins, provider: SampleProvider) -> None:
+    with Postgres15() as server:
+        standby = Service(oddins, server.url("oddins_template"), provider)
+        upgrade_at(standby.database)
+        server.stop()
+        server.become_standby()
+        server.start()
+        done = standby.sync()
+        doctor = standby.run("doctor", **standby.environment())
+    assert done.code == 1
+    assert "the server is a standby" in done.stderr
+    assert "point DATABASE_URL at the primary" in doctor.stdout
+    assert_permanent(done)
+    assert provider.requests == []

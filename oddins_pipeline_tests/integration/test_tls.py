@@ -11,10 +11,9 @@ from pathlib import Path
 import psycopg
 import pytest
 
-from oddins_pipeline.database.upgrade import upgrade
 from oddins_pipeline.sample_provider import SampleProvider
 from oddins_pipeline_tests.support.postgres15 import Postgres15
-from oddins_pipeline_tests.support.service import KEY, LEFT_OUT, Oddins, Outcome
+from oddins_pipeline_tests.support.service import KEY, LEFT_OUT, Oddins, Outcome, upgrade_at
 
 pytestmark = pytest.mark.skipif("PostgreSQL 15" in LEFT_OUT, reason="needs PostgreSQL 15")
 ACCESS = """\
@@ -85,7 +84,7 @@ def secure(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Secure]:
         listen="localhost", port=port, access=ACCESS, settings=settings, files=files
     )
     with server:
-        upgrade(server.url("oddins_template"))
+        upgrade_at(server.url("oddins_template"))
         yield Secure(port, authority, stranger)
 
 

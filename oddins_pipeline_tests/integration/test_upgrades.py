@@ -18,7 +18,6 @@ from sqlalchemy.pool import NullPool
 
 from oddins_pipeline.database import upgrade as module
 from oddins_pipeline.database.revision import REVISIONS
-from oddins_pipeline.database.upgrade import sqlalchemy_url
 from oddins_pipeline.embedded_postgres.root import binaries
 from oddins_pipeline_tests.support.postgres15 import BINARIES
 from oddins_pipeline_tests.support.service import KEY, Service, at_database
@@ -33,7 +32,8 @@ def migrate_to(url: str, revision: str) -> None:
     """Builds the schema as the software of that revision left it."""
     config = Config()
     config.set_main_option("script_location", str(Path(module.__file__).parent / "migrations"))
-    engine = sqlalchemy.create_engine(sqlalchemy_url(url), poolclass=NullPool)
+    address = sqlalchemy.make_url(url).set(drivername="postgresql+psycopg")
+    engine = sqlalchemy.create_engine(address, poolclass=NullPool)
     with engine.begin() as connection:
         config.attributes["connection"] = connection
         command.upgrade(config, revision)

@@ -75,6 +75,10 @@ class Postgres15:
         """Stops it at once, as a crash would."""
         self._run("pg_ctl", "-D", self.data, "-m", "immediate", "stop")
 
+    def become_standby(self) -> None:
+        """From its next start on it recovers for ever, and cannot be written to."""
+        self._put("standby.signal", "")
+
     def url(self, database: str) -> str:
         """The address of one of its databases."""
         return f"postgresql://postgres@/{database}?host={self.directory}&port={self._port}"

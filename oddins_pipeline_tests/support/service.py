@@ -39,6 +39,14 @@ def clone(template: str) -> str:
     return at_database(template, name)
 
 
+def upgrade_at(url: str) -> None:
+    """Brings the database at `url` to the newest revision."""
+    from oddins_pipeline.database.upgrade import upgrade
+
+    with psycopg.connect(url, autocommit=True) as connection:
+        upgrade(connection)
+
+
 @dataclass(frozen=True)
 class Outcome:
     """What a command left behind."""

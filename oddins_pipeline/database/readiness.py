@@ -1,0 +1,161 @@
+"""What a sync needs of its database, asked when it opens: before anything is requested."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass
+
+import psycopg
+from psycopg.rows import TupleRow
+
+from oddins_pipeline.catalog.lists import TABLES
+from oddins_pipeline.catalog.requests import SAMPLE_SOURCE
+from oddins_pipeline.config.workspace import Workspace
+from oddins_pipeline.database.connection import Connection, database_errors
+from oddins_pipeline.database.payloads import source_mismatch
+from oddins_pipeline.database.revision import VERSION_TABLE
+from oddins_pipeline.errors import SchemaError, SourceMismatchError
+
+_WRITE = ("SELECT", "INSERT", "UPDATE")
+NEEDED: dict[str, tuple[str, ...]] = {
+    VERSION_TABLE: ("SELECT",),
+    "provider_sources": _WRITE,
+    "provider_payloads": _WRITE,
+    "provider_sync_state": _WRITE,
+    "provider_subscription": _WRITE,
+    "provider_requests": (*_WRITE, "DELETE"),
+    "payload_anomalies": ("SELECT", "INSERT", "DELETE"),
+    "catalog_changes": ("SELECT", "INSERT"),
+    "backfill_requests": ("SELECT", "UPDATE"),
+    **dict.fromkeys(TABLES, _WRITE),
+}
+"""Table → the rights that syncs use."""
+
+# What the role may do. Never fails: the system's catalogs are open to every role.
+RIGHTS = f"""
+WITH needed AS (
+    SELECT c.oid, c.relname, n.rights
+    FROM json_each('{json.dumps(NEEDED)}') AS n (name, rights)
+    JOIN pg_class c ON c.relname = n.name AND c.relnamespace = to_regnamespace('public'))
+SELECT quote_ident(current_user), quote_ident(current_database()), pg_is_in_recovery(),
+    current_setting('transaction_read_only') = 'on',
+    has_database_privilege(current_database(), 'TEMP'),
+    coalesce(has_schema_privilege(to_regnamespace('public'), 'USAGE'), true),
+    ARRAY(SELECT string_agg(r.name, ', ' ORDER BY r.place) || ' ON ' || needed.relname
+        FROM needed, json_array_elements_text(rights) WITH ORDINALITY AS r (name, place)
+        WHERE NOT has_table_privilege(oid, r.name) GROUP BY relname ORDER BY relname),
+    ARRAY(SELECT relname::text FROM needed WHERE row_security_active(oid) ORDER BY relname),
+    EXISTS (SELECT FROM needed WHERE relname = '{VERSION_TABLE}');
+"""  # noqa: S608 - constants
+
+# The revision, and the source that has filled the catalog.
+_STATE = f"""
+SELECT (SELECT version_num FROM public.{VERSION_TABLE}), s.name, s.base_url
+FROM (SELECT) AS one LEFT JOIN (
+    SELECT s.name, s.base_url
+    FROM provider_payloads p JOIN provider_sources s ON s.id = p.source_id
+    WHERE p.published_at IS NOT NULL LIMIT 1) AS s ON true
+"""  # noqa: S608 - a constant
+
+
+@dataclass(frozen=True)
+class Rights:
+    """What the role may do; `missing` is of `INSERT, UPDATE ON leagues`, `filtered` names tables of
+    which row-level security may hide rows.
+    """
+
+    role: str
+    database: str
+    is_standby: bool
+    is_read_only: bool
+    has_temp: bool
+    has_schema: bool
+    missing: list[str]
+    filtered: list[str]
+    has_catalog: bool
+
+    def problems(self) -> Iterator[str]:
+        """What stands in a sync's way, each with its fix."""
+        if self.is_standby:
+            yield (
+                "the server is a standby, which nothing can be written to; point DATABASE_URL at"
+                " the primary (with several hosts: target_session_attrs=read-write)"
+            )
+        elif self.is_read_only:
+            yield "the server is read-only; make it writable, or point DATABASE_URL at another"
+        if not self.has_temp:
+            yield (
+                f"the role {self.role} may not make temporary tables; as the database's owner:"
+                f" GRANT TEMP ON DATABASE {self.database} TO {self.role}"
+            )
+        if not self.has_schema:
+            yield (
+                f"the role {self.role} may not use the schema public; as its owner:"
+                f" GRANT USAGE ON SCHEMA public TO {self.role}"
+            )
+        if self.missing:
+            grants = "; ".join(f"GRANT {right} TO {self.role}" for right in self.missing)
+            yield f"the role {self.role} lacks rights on the tables; as their owner: {grants}"
+        if self.filtered:
+            yield (
+                f"row-level security may hide rows of {', '.join(self.filtered)} from the role"
+                f" {self.role}; switch it off (ALTER TABLE … DISABLE ROW LEVEL SECURITY), or, as a"
+                f" superuser: ALTER ROLE {self.role} BYPASSRLS"
+            )
+
+
+@dataclass(frozen=True)
+class Readiness:
+    """The database as it is found; `source` is the name and address of the one that filled it."""
+
+    rights: Rights
+    revision: str | None = None
+    source: tuple[str, str] | None = None
+
+    def problems(self, workspace: Workspace) -> list[str]:
+        """What stands in a sync's way, each with its fix."""
+        found = list(self.rights.problems())
+        mismatch = self._mismatch(workspace)
+        return [*found, str(mismatch)] if mismatch else found
+
+    def require(self, workspace: Workspace) -> None:
+        """Raises SchemaError, SourceMismatchError."""
+        problems = list(self.rights.problems())
+        if problems:
+            raise SchemaError("; ".join(problems))
+        mismatch = self._mismatch(workspace)
+        if mismatch:
+            raise mismatch
+
+    def _mismatch(self, workspace: Workspace) -> SourceMismatchError | None:
+        """The error of a workspace whose responses will certainly come from another source.
+
+        Over http the provider may be a sample provider: its responses say so.
+        """
+        if self.source is None:
+            return None
+        name, base_url = self.source
+        may_be_sample = workspace.base_url.startswith("http:") and base_url.startswith("http:")
+        if name == workspace.source or (name == SAMPLE_SOURCE and may_be_sample):
+            return None
+        return source_mismatch(name, workspace.source)
+
+
+def load_readiness(
+    connection: Connection, rights: psycopg.Cursor[TupleRow] | None = None
+) -> Readiness:
+    """`rights` is a cursor at the result of RIGHTS, when that was sent before.
+
+    Raises DatabaseError.
+    """
+    with database_errors():
+        row = (rights or connection.execute(RIGHTS)).fetchone()
+        assert row is not None
+        found = Rights(*row)
+        if not found.has_catalog or not found.has_schema or found.missing:
+            return Readiness(found)
+        state = connection.execute(_STATE).fetchone()
+    assert state is not None
+    revision, *source = state
+    return Readiness(found, revision, (source[0], source[1]) if source[0] else None)

@@ -1,0 +1,147 @@
+"""What an administrator may have set for role, database or environment."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import psycopg
+import pytest
+from psycopg import sql
+
+from oddins_pipeline.catalog.entities import LEAGUES
+from oddins_pipeline.config.settings import Settings
+from oddins_pipeline.config.workspace import Target, Workspace
+from oddins_pipeline.database import revision
+from oddins_pipeline.database.catalog_facts import load_facts
+from oddins_pipeline.database.changes import ChangeFilter, changes
+from oddins_pipeline.database.connection import connect
+from oddins_pipeline.database.pool import reading
+from oddins_pipeline.database.status import load_status
+from oddins_pipeline.pipeline.staleness import stale_after
+from oddins_pipeline_tests.support.core import core_on
+from oddins_pipeline_tests.support.responses import ENTRIES, copied
+from oddins_pipeline_tests.support.service import Service
+
+HURTFUL = {
+    "statement_timeout": "1",
+    "lock_timeout": "1",
+    "idle_session_timeout": "300",
+    "idle_in_transaction_session_timeout": "20",
+    "default_transaction_isolation": "serializable",
+    "default_transaction_read_only": "on",
+    "default_transaction_deferrable": "on",
+    "DateStyle": "SQL, DMY",
+    "IntervalStyle": "iso_8601",
+    "TimeZone": "Asia/Kathmandu",
+    "client_encoding": "LATIN1",
+    "bytea_output": "escape",
+    "standard_conforming_strings": "off",
+    "backslash_quote": "off",
+    "search_path": "pg_catalog",
+    "transform_null_equals": "on",
+    "array_nulls": "off",
+    "exit_on_error": "on",
+    "quote_all_identifiers": "on",
+    "client_min_messages": "debug5",
+    "temp_buffers": "800kB",
+    "work_mem": "64kB",
+    "extra_float_digits": "-15",
+    "default_statistics_target": "1",
+    "plan_cache_mode": "force_generic_plan",
+    "enable_seqscan": "off",
+    "default_tablespace": "nowhere",
+}
+ENVIRONMENT = {
+    "PGOPTIONS": " ".join(
+        f"-c {name}={value}"
+        for name, value in HURTFUL.items()
+        if name not in {"DateStyle", "default_tablespace"}  # no name that libpq would refuse
+    ),
+    "PGCLIENTENCODING": "LATIN1",
+    "PGDATESTYLE": "SQL,DMY",
+    "PGTZ": "Asia/Kathmandu",
+    "PGAPPNAME": "other",
+}
+
+
+def workspace_of(url: str, **settings: Any) -> Workspace:
+    known = Settings(_env_file=None, database_url=url, **settings)
+    return Workspace(known, Target(sample=False, embedded=None), url)
+
+
+def set_for_role(url: str, _patch: pytest.MonkeyPatch) -> str:
+    with psycopg.connect(url, autocommit=True) as admin:
+        role = sql.Identifier("hurt")
+        admin.execute("DROP ROLE IF EXISTS hurt")
+        admin.execute("CREATE ROLE hurt SUPERUSER LOGIN")
+        for name, value in HURTFUL.items():
+            statement = sql.SQL("ALTER ROLE {} SET {} = {}")
+            admin.execute(statement.format(role, sql.Identifier(name), value))
+    return url.replace("postgres@", "hurt@", 1)
+
+
+def set_for_database(url: str, _patch: pytest.MonkeyPatch) -> str:
+    with psycopg.connect(url, autocommit=True) as admin:
+        database = sql.Identifier(admin.info.dbname)
+        for name, value in HURTFUL.items():
+            statement = sql.SQL("ALTER DATABASE {} SET {} = {}")
+            admin.execute(statement.format(database, sql.Identifier(name), value))
+    return url
+
+
+def set_in_the_environment(url: str, patch: pytest.MonkeyPatch) -> str:
+    for name, value in ENVIRONMENT.items():
+        patch.setenv(name, value)
+    return url
+
+
+def life_of(url: str) -> list[Any]:
+    """What two syncs, a status and the checks see, times aside."""
+    workspace = workspace_of(url)
+    with connect(workspace, purpose="test") as connection:
+        connection.execute("DROP SCHEMA public CASCADE")
+        connection.execute("CREATE SCHEMA public")
+        revision.ensure_current(connection, workspace)
+    renamed = copied(ENTRIES)
+    renamed[3]["league"]["name"] = "Äöü 'quoted' \\ NULL"
+    with core_on(url) as core:
+        counts = [core.sync(ENTRIES), core.sync(renamed), core.sync(renamed)]
+        feed = core.feed()
+    limit = stale_after(workspace.settings, LEAGUES)
+    with reading(workspace) as connection:
+        status = load_status(connection)
+        facts = load_facts(connection, LEAGUES, stale_after=limit)
+        shown = changes(connection, ChangeFilter(100))
+    synced_at = facts.last_synced_at
+    assert synced_at is not None
+    assert synced_at.utcoffset() is not None
+    assert not status["sync"][0]["failing"]
+    described = [(change["entity"], change["natural_key"], change["league"]) for change in shown]
+    return [counts, feed, status["rows"], facts.listed, facts.stale_after, described]
+
+
+@pytest.mark.parametrize("set_at", [set_for_role, set_for_database, set_in_the_environment])
+def test_settings_of_role_database_and_environment_change_nothing(
+    any_database: str,
+    monkeypatch: pytest.MonkeyPatch,
+    set_at: Callable[[str, pytest.MonkeyPatch], str],
+) -> None:
+    plain = life_of(any_database)
+    assert life_of(set_at(any_database, monkeypatch)) == plain
+
+
+def test_commands_and_sensors_work_with_the_settings_of_an_environment(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = service.sync(**ENVIRONMENT)
+    assert done.code == 0, done.stderr
+    for command in ("status", "changes", "doctor", "db upgrade"):
+        shown = service.run(*command.split(), **service.environment(), **ENVIRONMENT)
+        assert shown.code == 0, (command, shown.stdout, shown.stderr)
+    from oddins_pipeline.orchestration.sensors import open_tick
+
+    for name, value in {**service.environment(), **ENVIRONMENT}.items():
+        monkeypatch.setenv(name, value)
+    with open_tick("test") as tick:
+        assert tick.connection.execute("SHOW TimeZone").fetchone() == ("UTC",)
