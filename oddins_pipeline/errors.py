@@ -13,7 +13,9 @@ OddinsError
 ├── NoSeasonError               a backfill was started without a season
 ├── SourceMismatchError         the database was filled by another source
 ├── ProviderError               the provider gave no usable response
-│   ├── RejectedKeyError        no key, key rejected, address not allowed
+│   ├── RejectedKeyError        no key, key rejected
+│   ├── BlockedAddressError     this host's address is blocked or not on the account's list
+│   ├── WrongAddressError       API_FOOTBALL_BASE_URL is not the provider's API
 │   ├── SuspendedError          account suspended
 │   ├── PlanError               season or parameter outside the plan
 │   ├── QuotaError              daily request quota exhausted
@@ -23,8 +25,8 @@ OddinsError
 │   ├── ProviderFaultError      5xx, 499, `errors.bug`, redirects
 │   ├── UnknownProviderError    an error that this client does not know
 │   ├── TransportError          timeout, reset, truncated, not JSON
-│   └── MalformedResponseError  an envelope that cannot be right
-└── ResponseRejectedError       the guard rejected the response
+│   └── MalformedResponseError  too large, without an envelope, or with the key in it
+└── ResponseRejectedError       the response is archived and rejected
 
 `str(error)` is one sentence: the cause, then the hint. A class knows its `code` (as recorded in
 `provider_requests.outcome`, logs and notifications), its `hint`, whether it is `retryable` soon,
@@ -145,10 +147,24 @@ class ProviderError(OddinsError):
 
 
 class RejectedKeyError(ProviderError):
-    """No key, a rejected key, or an address that is not on the account's list."""
+    """No key, or a rejected key."""
 
     code = "rejected_key"
     hint = "do not retry; check SPORTS_PROVIDER_API_KEY"
+
+
+class BlockedAddressError(ProviderError):
+    """The firewall blocks this host's address, or it is not on the account's list."""
+
+    code = "blocked_address"
+    hint = "do not retry; ask the provider to unblock it, or use another address"
+
+
+class WrongAddressError(ProviderError):
+    """What responded is not the provider's API, or not at this path."""
+
+    code = "wrong_address"
+    hint = "do not retry; check API_FOOTBALL_BASE_URL"
 
 
 class SuspendedError(ProviderError):
@@ -220,16 +236,30 @@ class TransportError(ProviderError):
 
 
 class MalformedResponseError(ProviderError):
-    """A body or envelope that cannot be a whole response."""
+    """A body that is no response and is not archived."""
 
     code = "malformed"
     hint = "nothing was written; retry later, and report it if it persists"
 
 
+RefusalCode = Literal["envelope", "mismatched", "empty", "shrunken", "quarantine"]
+"""Why a response is rejected: its envelope is broken, it answers another request, it holds
+nothing, too little, or too much that is malformed.
+"""
+
+FORCEABLE: frozenset[RefusalCode] = frozenset({"shrunken", "quarantine"})
+"""Refusals that `--force` overrides; no other response is ever published."""
+
+
 class ResponseRejectedError(OddinsError):
-    """The guard rejected the response; no table was changed."""
+    """The response is archived and rejected; no table was changed."""
 
     code = "refused"
+    scope = "request"
+
+    def __init__(self, message: str, *, refusal_code: RefusalCode) -> None:
+        super().__init__(message)
+        self.refusal_code = refusal_code
 
 
 def subclasses(base: type[OddinsError] = OddinsError) -> Iterator[type[OddinsError]]:
@@ -247,8 +277,8 @@ RETRIED = tuple(error for error in _PROVIDER if error.retryable)
 FINAL = frozenset(error.code for error in _PROVIDER if not error.retryable)
 """Codes after which further requests do not help."""
 
-OF_THE_REQUEST = frozenset(error.code for error in _PROVIDER if error.scope == "request")
-"""Codes caused by the request's own filter; other requests may still succeed."""
+OF_THE_REQUEST = frozenset(error.code for error in subclasses() if error.scope == "request")
+"""Codes caused by the request's own filter or response; other requests may still succeed."""
 
 NO_ATTEMPT = frozenset(error.code for error in subclasses() if error.scope == "local")
 """Codes of runs that sent no request: nothing failed, and no attempt is used up."""

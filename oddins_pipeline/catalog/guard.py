@@ -33,7 +33,8 @@ def check(
     """
     if full and not batch.leagues:
         raise ResponseRejectedError(
-            "the full response holds no usable league; an empty response is never published"
+            "the full response holds no usable league; an empty response is never published",
+            refusal_code="empty",
         )
     if force:
         return
@@ -47,7 +48,8 @@ def _check_quarantine(batch: Batch, maximum: float) -> None:
         raise ResponseRejectedError(
             f"{batch.quarantined_items} of {batch.received_items} leagues and seasons are"
             f" malformed, more than {maximum:g} %; see them with `oddins payload ID`, and publish"
-            " with --force if they are to be left out"
+            " with --force if they are to be left out",
+            refusal_code="quarantine",
         )
 
 
@@ -76,7 +78,8 @@ def _check_shares(batch: Batch, listed: StoredYears, limits: GuardLimits) -> Non
             f" {_share(present_seasons, known_seasons)} of the listed seasons"
             f" ({present_seasons} of {known_seasons}); at least {limits.league_share:g} % and"
             f" {limits.season_share:g} % are expected. If the provider really dropped them,"
-            " publish with --force"
+            " publish with --force",
+            refusal_code="shrunken",
         )
 
 

@@ -141,7 +141,8 @@ def check_list(spec: ReferenceList, batch: ListBatch, listed: set[int], *, force
     """
     if not batch.rows:
         raise ResponseRejectedError(
-            f"the response holds no usable {spec.singular}; an empty response is never published"
+            f"the response holds no usable {spec.singular}; an empty response is never published",
+            refusal_code="empty",
         )
     if force:
         return
@@ -149,12 +150,14 @@ def check_list(spec: ReferenceList, batch: ListBatch, listed: set[int], *, force
         raise ResponseRejectedError(
             f"{batch.quarantined_items} of {batch.received_items} {spec.name} are malformed, more"
             f" than {spec.max_quarantine_share:g} %; see them with `oddins payload ID`, and publish"
-            " with --force if they are to be left out"
+            " with --force if they are to be left out",
+            refusal_code="quarantine",
         )
     present = len(listed & ({row[0] for row in batch.rows} | batch.quarantined))
     if present * 100 < spec.min_share * len(listed):
         raise ResponseRejectedError(
             f"the response holds {present} of the {len(listed)} listed {spec.name}; at least"
             f" {spec.min_share:g} % are expected. If the provider really dropped them, publish with"
-            " --force"
+            " --force",
+            refusal_code="shrunken",
         )

@@ -15,7 +15,7 @@ from pydantic_core import from_json, to_json
 from oddins_pipeline.catalog.account import Quota
 from oddins_pipeline.catalog.models import Country, Coverage, FixtureCoverage, League, Season
 from oddins_pipeline.catalog.requests import Params
-from oddins_pipeline.errors import MalformedResponseError
+from oddins_pipeline.errors import MalformedResponseError, RefusalCode, ResponseRejectedError
 
 Entry = Any
 """One element of `response`, as parsed: not validated."""
@@ -24,7 +24,8 @@ Entry = Any
 @dataclass(frozen=True)
 class RawResponse:
     """A response as it came: `body` is the content, decompressed, byte for byte; `entries` its
-    `response`, which validation consumes; `fetched_at` the database server's time.
+    `response`, which validation consumes; `fetched_at` the database server's time. With a
+    `rejection` it is archived, and nothing else.
     """
 
     body: bytes
@@ -37,6 +38,7 @@ class RawResponse:
     quota: Quota
     results: int
     seconds: float = 0.0
+    rejection: ResponseRejectedError | None = None
 
 
 MAX_DEPTH = 200
@@ -112,29 +114,69 @@ def _text(value: Any) -> str:
     return f"({type(value).__name__})" if isinstance(value, dict) else str(value)
 
 
-def entries_of(value: Any) -> list[Entry]:
-    """`response` of a good envelope. Raises MalformedResponseError naming what is wrong."""
-    if not isinstance(value, dict) or not {"response", "errors"} <= value.keys():
+def entries_of(value: Any, path: str, params: Params) -> list[Entry]:
+    """`response` of a whole envelope that answers `GET path` with these `params`.
+
+    Raises ResponseRejectedError naming what is wrong, and MalformedResponseError for no envelope.
+    """
+    if not isinstance(value, dict):
         raise MalformedResponseError("the response has no envelope")
-    if errors_of(value) or not isinstance(value["errors"], list | dict | str):
-        raise MalformedResponseError("the response carries errors")
+    fault = _envelope_fault(value)
+    if fault is not None:
+        raise _rejection("envelope", fault)
+    if not _answers(value, path, params):
+        raise _rejection("mismatched", "the response answers another request than ours")
+    entries: list[Entry] = value["response"]
+    return entries
+
+
+def _envelope_fault(value: dict[str, Any]) -> str | None:
+    missing = sorted(_ENVELOPE - value.keys())
+    if missing:
+        return f"the response's envelope has no {', '.join(missing)}"
+    if not isinstance(value["errors"], list | dict | str):
+        return f"the response's `errors` is {_short(value['errors'])} instead of a list"
     entries = value["response"]
     if not isinstance(entries, list):
-        raise MalformedResponseError("the response's `response` is not a list")
-    results = value.get("results")
+        return "the response's `response` is not a list"
+    results, paging = value["results"], value["paging"]
     if type(results) is not int or results != len(entries):
-        raise MalformedResponseError(
-            f"the response says results={_short(results)} and holds {len(entries)} rows"
-        )
-    paging = value.get("paging")
+        return f"the response says results={_short(results)} and holds {len(entries)} rows"
     total = paging.get("total") if isinstance(paging, dict) else None
     if type(total) is not int or total != 1:
-        raise MalformedResponseError(f"the response has {_short(total)} pages instead of 1")
+        return f"the response has {_short(total)} pages instead of 1"
     if _items(entries) > MAX_ITEMS:
-        raise MalformedResponseError(
-            f"the response holds more than {MAX_ITEMS} leagues and seasons"
-        )
-    return entries
+        return f"the response holds more than {MAX_ITEMS} leagues and seasons"
+    return None
+
+
+_ENVELOPE = frozenset({"get", "parameters", "errors", "results", "paging", "response"})
+
+
+def _answers(value: dict[str, Any], path: str, params: Params) -> bool:
+    """Whether `get` and `parameters` repeat the request; no parameters are `[]` or `{}`."""
+    get, parameters = value["get"], value["parameters"]
+    parameters = {} if parameters == [] else parameters
+    if not isinstance(get, str) or not isinstance(parameters, dict):
+        return False
+    return get.strip("/") == path.strip("/") and _plain(parameters) == _plain(params)
+
+
+def _plain(parameters: dict[str, Any]) -> dict[str, str]:
+    """As text without case: numbers come back as text, and the other way round."""
+    return {key.casefold(): str(text).strip().casefold() for key, text in parameters.items()}
+
+
+def _rejection(code: RefusalCode, cause: str) -> ResponseRejectedError:
+    return ResponseRejectedError(f"{cause}; nothing was written", refusal_code=code)
+
+
+def fingerprint(body: bytes) -> tuple[int, str]:
+    """(`results`, hash) of a response that is rejected: of its list, or else of its bytes."""
+    entries = parse_body(body).get("response")
+    if isinstance(entries, list) and _items(entries) <= MAX_ITEMS:
+        return len(entries), canonical_hash(entries)
+    return 0, sha256(body).hexdigest()
 
 
 def _items(entries: list[Entry]) -> int:

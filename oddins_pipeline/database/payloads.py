@@ -252,7 +252,7 @@ def _load(
         return None
     number, source_id, sha256, results, params, compressed = row
     body = zlib.decompress(compressed)
-    entries = entries_of(parse_body(body))
+    entries = entries_of(parse_body(body), entity.path, params)
     return Payload(number, entity, source_id, sha256, results, params, len(body), entries)
 
 

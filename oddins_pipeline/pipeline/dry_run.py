@@ -19,12 +19,15 @@ class _RollBackError(Exception):
 def dry_run(sync: Sync[B], params: Params) -> SyncResult:
     """Fetches, and reports what publishing would change and the guard's result.
 
-    Writes nothing but the request's row.
+    Writes nothing but the request's row. Raises ResponseRejectedError for a response that is not
+    the answer to the request.
     """
     session, plan = sync.session, sync.plan
     connection, entity = session.connection, plan.entity
     with session.provider() as client:
         response = client.fetch(entity.path, params)
+    if response.rejection is not None:
+        raise response.rejection
     batch = plan.normalise(response.entries)
     guard = "accepts"
     try:

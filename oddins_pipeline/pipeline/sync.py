@@ -93,12 +93,17 @@ class Sync(Generic[B]):
         return self.result(payload, self.publish(self.validate(payload)))
 
     def archive(self, response: RawResponse) -> Payload:
-        """Stores the response, or marks the current payload as seen when nothing has changed."""
+        """Stores the response, or marks the current payload as seen when nothing has changed.
+
+        Raises ResponseRejectedError after storing one that is not the answer to its request.
+        """
         connection, entity = self._connection, self.plan.entity
         workspace = self.session.workspace
         with database_errors():
             source_id = payloads.ensure_source(connection, response.source, workspace.base_url)
             logger.info("provider source ensured", extra={"source_id": source_id})
+            if response.rejection is not None:
+                raise self._archive_rejected(response, response.rejection, source_id)
             current = payloads.current_payload(connection, entity, response, source_id)
             if current is not None and not self.force:
                 with connection.transaction():
@@ -110,6 +115,25 @@ class Sync(Generic[B]):
                 connection, entity, response, source_id=source_id, run_id=self.session.run_id
             )
         return self._fetched
+
+    def _archive_rejected(
+        self, response: RawResponse, error: ResponseRejectedError, source_id: int
+    ) -> ResponseRejectedError:
+        """At once with its reason: without one it could be replayed."""
+        run_id = self.session.run_id
+        with self._connection.transaction():
+            payload = payloads.insert(
+                self._connection, self.plan.entity, response, source_id=source_id, run_id=run_id
+            )
+            return self._reject(payload, error)
+
+    def _reject(self, payload: Payload, error: ResponseRejectedError) -> ResponseRejectedError:
+        """Stores the reason; returns the error that names the payload."""
+        named = ResponseRejectedError(
+            f"payload {payload.id} is rejected: {error}", refusal_code=error.refusal_code
+        )
+        payloads.record_refusal(self._connection, payload, str(named))
+        return named
 
     def stored(self, *, of_run: str | None = None) -> Payload:
         """The archived response to publish when this run fetched none: that of the run which this
@@ -134,9 +158,8 @@ class Sync(Generic[B]):
         try:
             self.check(batch, full=payload.full)
         except ResponseRejectedError as error:
-            named = ResponseRejectedError(f"payload {payload.id} is rejected: {error}")
             with database_errors(), self._connection.transaction():
-                payloads.record_refusal(self._connection, payload, str(named))
+                named = self._reject(payload, error)
                 publish.record_anomalies(self._connection, payload.id, batch.anomalies)
             raise named from None
         return Publication(payload, batch)

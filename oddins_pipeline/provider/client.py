@@ -24,13 +24,14 @@ from oddins_pipeline.catalog.requests import (
     RequestLimits,
     RequestLog,
 )
-from oddins_pipeline.catalog.response import RawResponse, canonical_hash, entries_of
+from oddins_pipeline.catalog.response import RawResponse, canonical_hash, entries_of, fingerprint
 from oddins_pipeline.errors import (
     RETRIED,
     MalformedResponseError,
     ProviderError,
     QuotaError,
     RateLimitError,
+    ResponseRejectedError,
 )
 from oddins_pipeline.logs import register_secrets
 from oddins_pipeline.provider.error_mapping import parse_or_raise, quota_of
@@ -53,10 +54,34 @@ class Clock:
     sleep: Callable[[float], None] = time.sleep
 
 
+class _Read(NamedTuple):
+    """What a response holds, and the request's outcome."""
+
+    value: Any
+    outcome: str = "ok"
+
+
 class _Success(NamedTuple):
     value: Any
     response: Response
     completed_at: datetime
+
+
+class _Content(NamedTuple):
+    """The entries of a list's response, or why it is rejected."""
+
+    entries: list[Any]
+    results: int
+    sha256: str
+    rejection: ResponseRejectedError | None = None
+
+
+def _content(value: Any, body: bytes, path: str, params: Params) -> _Content:
+    try:
+        entries = entries_of(value, path, params)
+    except ResponseRejectedError as error:
+        return _Content([], *fingerprint(body), error)
+    return _Content(entries, len(entries), canonical_hash(entries))
 
 
 class ApiFootball:
@@ -103,22 +128,26 @@ class ApiFootball:
         logger.info(f"fetching {name}", extra={"path": path, **params})
         started = self._clock.monotonic()
         try:
-            value, response, completed_at = self._get(path, params, self._read_list)
+            read, response, completed_at = self._get(path, params, self._reader(path, params))
         except QuotaError as error:
             raise self._quota_or_subscription(error) from None
-        logger.info(f"received {len(value)} {name}", extra={f"{name}_received": len(value)})
+        content: _Content = read
+        if content.rejection is None:
+            received = {f"{name}_received": content.results}
+            logger.info(f"received {content.results} {name}", extra=received)
         is_sample = response.headers.get(SAMPLE_HEADER) == "1"
         return RawResponse(
             body=response.body,
             params=params,
-            entries=value,
-            sha256=canonical_hash(value),
+            entries=content.entries,
+            sha256=content.sha256,
             fetched_at=completed_at,
             source=SAMPLE_SOURCE if is_sample else SOURCE,
             base_url=self.base_url,
             quota=quota_of(response.headers),
-            results=len(value),
+            results=content.results,
             seconds=self._clock.monotonic() - started,
+            rejection=content.rejection,
         )
 
     def status(self) -> Account:
@@ -126,18 +155,21 @@ class ApiFootball:
 
         The account's part is personal: it is dropped here.
         """
-        success = self._get("/status", {}, lambda value, _: account_of(value), attempts=1)
+        success = self._get("/status", {}, lambda value, _: _Read(account_of(value)), attempts=1)
         account: Account = success.value
         self._log.save_subscription(account)
         return account
 
-    def _read_list(self, value: Any, response: Response) -> list[Any]:
-        logger.info("validating the response", extra={"bytes": len(response.body)})
-        entries = entries_of(value)
-        if _echoes_key(response.body, self._key):
-            # It must not be archived, and what echoes a key is not the provider.
-            raise MalformedResponseError("the response repeats the key and is not archived")
-        return entries
+    def _reader(self, path: str, params: Params) -> Callable[[Any, Response], _Read]:
+        def read(value: Any, response: Response) -> _Read:
+            logger.info("validating the response", extra={"bytes": len(response.body)})
+            if _echoes_key(response.body, self._key):
+                # It must not be archived, and what echoes a key is not the provider.
+                raise MalformedResponseError("the response repeats the key and is not archived")
+            content = _content(value, response.body, path, params)
+            return _Read(content, content.rejection.code if content.rejection else "ok")
+
+        return read
 
     def _quota_or_subscription(self, error: QuotaError) -> ProviderError:
         """`errors.requests` may also mean a lapsed subscription: /status, free, decides."""
@@ -151,7 +183,7 @@ class ApiFootball:
         self,
         path: str,
         params: Params,
-        read: Callable[[Any, Response], Any],
+        read: Callable[[Any, Response], _Read],
         *,
         attempts: int | None = None,
     ) -> _Success:
@@ -192,7 +224,7 @@ class ApiFootball:
         return self._limits.total_timeout - (self._clock.monotonic() - started)
 
     def _attempt(
-        self, path: str, params: Params, read: Callable[[Any, Response], Any], started: float
+        self, path: str, params: Params, read: Callable[[Any, Response], _Read], started: float
     ) -> _Success:
         row_id = self._acquire_slot(path, params, started)
         response: Response | None = None
@@ -200,8 +232,8 @@ class ApiFootball:
         try:
             left = max(MIN_PAUSE, self._left(started))
             response = self._transport.get(path, params, timeout=left)
-            value = read(parse_or_raise(response.status, response.headers, response.body), response)
-            outcome = "ok"
+            parsed = parse_or_raise(response.status, response.headers, response.body)
+            value, outcome = read(parsed, response)
         except ProviderError as error:
             outcome = error.code
             raise

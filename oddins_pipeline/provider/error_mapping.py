@@ -3,15 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from datetime import datetime, timezone
 from email.utils import parsedate_to_datetime
+from functools import partial
 from typing import Any
 
 from oddins_pipeline.catalog.account import Quota
 from oddins_pipeline.catalog.response import errors_of, parse_body
 from oddins_pipeline.errors import (
     BadRequestError,
+    BlockedAddressError,
     MalformedResponseError,
     PlanError,
     ProviderError,
@@ -22,6 +24,7 @@ from oddins_pipeline.errors import (
     SuspendedError,
     TransportError,
     UnknownProviderError,
+    WrongAddressError,
 )
 from oddins_pipeline.logs import sanitize
 
@@ -29,9 +32,10 @@ PARAMETERS = frozenset(
     {"id", "name", "country", "code", "season", "team", "type", "current", "search", "last"}
 )
 _QUOTED = 200
-_ACCOUNT = (RejectedKeyError, SuspendedError, PlanError, QuotaError)
+_ACCOUNT = (RejectedKeyError, BlockedAddressError, SuspendedError, PlanError, QuotaError)
 """What the account may not do: no status makes a retry useful."""
 HTTP_OK, HTTP_EMPTY, HTTP_UNAUTHORIZED, HTTP_FORBIDDEN, HTTP_TOO_MANY = 200, 204, 401, 403, 429
+HTTP_WRONG_ADDRESS = {400, 404, 405}
 HTTP_SERVER_ERROR, HTTP_PROVIDER_TIMEOUT = 500, 499
 
 
@@ -42,8 +46,10 @@ def parse_or_raise(status: int, headers: Mapping[str, str], body: bytes) -> Any:
     """
     if status not in {HTTP_OK, HTTP_EMPTY}:
         raise _of_status(status, headers, body)
-    if status == HTTP_EMPTY and not body:
-        raise ProviderFaultError("the provider sent an empty response (HTTP 204)")
+    if status == HTTP_EMPTY:
+        raise _of_errors(_errors_or_nothing(body), headers) or ProviderFaultError(
+            "the provider sent an empty response (HTTP 204)"
+        )
     try:
         value = parse_body(body)
     except MalformedResponseError as error:
@@ -67,20 +73,54 @@ def _of_status(status: int, headers: Mapping[str, str], body: bytes) -> Provider
         return reported
     if status == HTTP_TOO_MANY:
         return _rate_limit(headers)
-    if status in {HTTP_UNAUTHORIZED, HTTP_FORBIDDEN}:
-        return RejectedKeyError(f"the provider rejects the key (HTTP {status})")
     if status >= HTTP_SERVER_ERROR or status == HTTP_PROVIDER_TIMEOUT:
         return ProviderFaultError(
             f"the provider failed (HTTP {status})", retry_after=_asked_pause(headers)
         )
-    return reported or UnknownProviderError(f"the provider responded with HTTP {status}")
+    return reported or _of_client_status(status, body)
+
+
+def _of_client_status(status: int, body: bytes) -> ProviderError:
+    """The error of a status that blames the request, with no `errors` to tell why."""
+    value = _object_or_none(body)
+    if status == HTTP_UNAUTHORIZED or (status == HTTP_FORBIDDEN and value and "errors" in value):
+        return RejectedKeyError(f"the provider rejects the key (HTTP {status})")
+    if status == HTTP_FORBIDDEN and value is None:
+        return BlockedAddressError(
+            "this host's address is blocked by the provider's firewall (HTTP 403); the key was not"
+            " checked"
+        )
+    message = value.get("message") if value else None
+    said = f" ({_quoted(message)})" if isinstance(message, str) else ""
+    cause = f"the provider responded with HTTP {status}{said}"
+    if status in HTTP_WRONG_ADDRESS or status == HTTP_FORBIDDEN:
+        return WrongAddressError(cause)
+    return UnknownProviderError(cause)
+
+
+def _object_or_none(body: bytes) -> dict[str, Any] | None:
+    try:
+        value = parse_body(body)
+    except MalformedResponseError:
+        return None
+    return value if isinstance(value, dict) else None
 
 
 def _errors_or_nothing(body: bytes) -> dict[str, str]:
-    try:
-        return errors_of(parse_body(body))
-    except MalformedResponseError:
-        return {}
+    return errors_of(_object_or_none(body))
+
+
+_not_listed = partial(
+    BlockedAddressError, hint="do not retry; add it to the account's list in its dashboard"
+)
+_BY_KEY: dict[str, tuple[Callable[[str], ProviderError], str]] = {
+    "token": (RejectedKeyError, "the provider rejects the key"),
+    "access": (SuspendedError, "the provider has suspended the account"),
+    "ip": (_not_listed, "the provider does not accept this host's address"),
+    "domain": (_not_listed, "the provider does not accept this host's domain"),
+    "plan": (PlanError, "the provider's plan does not cover this request"),
+    "endpoint": (WrongAddressError, "the provider does not know this address"),
+}
 
 
 def _of_errors(errors: dict[str, str], headers: Mapping[str, str]) -> ProviderError | None:
@@ -88,21 +128,13 @@ def _of_errors(errors: dict[str, str], headers: Mapping[str, str]) -> ProviderEr
     if not errors:
         return None
     said = _quoted("; ".join(errors.values()))
-    if "token" in errors:
-        return RejectedKeyError(f"the provider rejects the key ({said})")
-    if "access" in errors:
-        return SuspendedError(f"the provider has suspended the account ({said})")
-    if "ip" in errors or "domain" in errors:
-        return RejectedKeyError(
-            f"the provider does not accept this machine's address ({said})",
-            hint="do not retry; add it to the account's list in the provider's dashboard",
-        )
+    for key, (kind, cause) in _BY_KEY.items():
+        if key in errors:
+            return kind(f"{cause} ({said})")
     if "ratelimit" in errors:
         return _rate_limit(headers)
     if "requests" in errors:
-        return QuotaError(f"daily request quota exhausted ({said})")
-    if "plan" in errors:
-        return PlanError(f"the provider's plan does not cover this request ({said})")
+        return _of_requests(errors["requests"], said, headers)
     if "bug" in errors:
         return ProviderFaultError(
             f"the provider reports a fault of its own ({said})", retry_after=_asked_pause(headers)
@@ -112,6 +144,13 @@ def _of_errors(errors: dict[str, str], headers: Mapping[str, str]) -> ProviderEr
         return BadRequestError(f"the provider refuses the parameter {', '.join(fields)} ({said})")
     named = _quoted("; ".join(f"{key}: {text}" for key, text in errors.items()))
     return UnknownProviderError(f"the provider responded with an unknown error ({named})")
+
+
+def _of_requests(text: str, said: str, headers: Mapping[str, str]) -> ProviderError:
+    """The day's limit; also the minute's by its text, unless the headers say that the day is."""
+    if "minute" in text.lower() and quota_of(headers).day_remaining != 0:
+        return _rate_limit(headers)
+    return QuotaError(f"daily request quota exhausted ({said})")
 
 
 def _quoted(text: str) -> str:
@@ -148,12 +187,13 @@ def retry_after(value: str | None, now: datetime) -> float | None:
 
 def quota_of(headers: Mapping[str, str]) -> Quota:
     """What the headers say of the account; absent or unreadable ones are None."""
-    return Quota(
-        _whole(headers.get("x-ratelimit-requests-limit")),
-        _whole(headers.get("x-ratelimit-requests-remaining")),
-        _whole(headers.get("x-ratelimit-limit")),
-        _whole(headers.get("x-ratelimit-remaining")),
-    )
+    return Quota(*_limit(headers, "x-ratelimit-requests"), *_limit(headers, "x-ratelimit"))
+
+
+def _limit(headers: Mapping[str, str], name: str) -> tuple[int | None, int | None]:
+    """(limit, remaining). A limit of 0 says nothing, nor does what remains of it."""
+    limit = _whole(headers.get(f"{name}-limit"))
+    return (None, None) if limit == 0 else (limit, _whole(headers.get(f"{name}-remaining")))
 
 
 def _whole(value: str | None) -> int | None:

@@ -34,13 +34,8 @@ class Reply:
     echo: bool = False
 
 
-def errors(key: str, text: str) -> bytes:
-    """An envelope with one error."""
-    return envelope([], errors={key: text})
-
-
 def envelope(entries: list[Any], **changes: Any) -> bytes:
-    """The provider's envelope."""
+    """The provider's envelope, by default that of all leagues."""
     body: dict[str, Any] = {
         "get": "leagues",
         "parameters": [],
@@ -53,102 +48,137 @@ def envelope(entries: list[Any], **changes: Any) -> bytes:
     return json.dumps(body, separators=(",", ":"), ensure_ascii=False).encode()
 
 
-Entries = list[Any]
-Fault = Callable[[Entries, str], Reply]
+@dataclass(frozen=True)
+class Question:
+    """A request, the entries that would be its response, and the argument of its fault."""
+
+    path: str
+    query: dict[str, str]
+    entries: list[Any]
+    argument: str = ""
+
+    def envelope(self, entries: list[Any] | None = None, **changes: Any) -> bytes:
+        """The envelope of its response, which repeats it."""
+        echo: dict[str, Any] = {"get": self.path.strip("/"), "parameters": self.query or []}
+        return envelope(self.entries if entries is None else entries, **{**echo, **changes})
+
+    def errors(self, errors: Any) -> bytes:
+        """The envelope with these errors and without rows."""
+        return self.envelope([], errors=errors)
+
+
+Fault = Callable[[Question], Reply]
 
 _MESSAGE = b'{"message":"Something went wrong while fetching details. Try again later."}'
 
 
+_LIMIT_HEADERS = (
+    *("x-ratelimit-requests-limit", "x-ratelimit-requests-remaining"),
+    *("X-RateLimit-Limit", "X-RateLimit-Remaining"),
+)
+
+
 def _reply(key: str, text: str, status: int = 200, *, bare: bool = False) -> Fault:
-    return lambda _entries, _argument: Reply(status, errors(key, text), bare=bare)
+    return lambda q: Reply(status, q.errors({key: text}), bare=bare)
 
 
 def _status(status: int) -> Fault:
-    return lambda _entries, wait: Reply(status, _MESSAGE, {"Retry-After": wait} if wait else {})
+    return lambda q: Reply(status, _MESSAGE, {"Retry-After": q.argument} if q.argument else {})
 
 
 def _errors(value: Any) -> Fault:
-    return lambda _entries, _argument: Reply(body=envelope([], errors=value))
+    return lambda q: Reply(body=q.errors(value))
 
 
-def _bomb(_entries: Entries, argument: str) -> Reply:
-    """Spaces, `argument` MB of them, in a thousandth of that."""
+def _bomb(question: Question) -> Reply:
+    """Spaces, as many MB as the argument says, in a thousandth of that."""
     packer = zlib.compressobj(9, wbits=31)
-    packed = b"".join(packer.compress(b" " * 1_000_000) for _ in range(int(argument or 300)))
+    size = int(question.argument or 300)
+    packed = b"".join(packer.compress(b" " * 1_000_000) for _ in range(size))
     return Reply(body=packed + packer.flush(), headers={"Content-Encoding": "gzip"})
 
 
+def _changed(**changes: Any) -> Fault:
+    return lambda q: Reply(body=q.envelope(**changes))
+
+
 def _spoilt(change: Callable[[bytes], bytes]) -> Fault:
-    return lambda entries, _argument: Reply(body=change(envelope(entries)))
+    return lambda q: Reply(body=change(q.envelope()))
 
 
 FAULTS: dict[str, Fault] = {
     "no-key": _reply("token", "Missing application key.", 403, bare=True),
     "bad-key": _reply("token", "Error/Missing application key.", bare=True),
-    "403-html": lambda _e, _a: Reply(403, b"<html><h1>Forbidden</h1></html>", bare=True),
+    "403-html": lambda _q: Reply(403, b"<html><h1>Forbidden</h1></html>", bare=True),
+    "firewall": lambda _q: Reply(403, b"error code: 1020", {"cf-mitigated": "block"}, bare=True),
+    "not-subscribed": lambda _q: Reply(403, b'{"message":"You are not subscribed to this API."}'),
+    "endpoint": _reply("endpoint", "This endpoint do not exist."),
     "suspended": _reply("access", "Your account is suspended."),
     "quota": _reply("requests", "You have reached the request limit for the day."),
     "lapsed": _reply("requests", "You have reached the request limit for the day."),
     "rate-limit": _reply("rateLimit", "Too many requests. Your limit is 10 requests per minute."),
-    "429": _status(429),
-    "exhausted-minute": lambda entries, _a: Reply(
-        body=envelope(entries), headers={"X-RateLimit-Remaining": "0"}
+    "minute-by-requests": lambda q: Reply(
+        body=q.errors({"requests": "Too many requests. Your limit is 10 requests per minute."}),
+        headers={"x-ratelimit-requests-remaining": q.argument} if q.argument else {},
     ),
+    "429": _status(429),
+    "no-limits": lambda q: Reply(
+        body=q.envelope(),
+        headers=dict.fromkeys(_LIMIT_HEADERS, "0"),
+    ),
+    "exhausted-minute": lambda q: Reply(body=q.envelope(), headers={"X-RateLimit-Remaining": "0"}),
     "plan": _reply("plan", "Free plans do not have access to this season."),
     "ip": _reply("Ip", "This IP is not allowed to call the API."),
     "domain": _reply("Domain", "This domain is not allowed to call the API."),
     "bad-parameter": _errors([{"season": "The Season field must contain an integer."}]),
     "unknown-error": _reply("novelty", "Something that no client knows."),
-    "error": lambda _e, key: Reply(body=errors(key or "novelty", "An error by this key.")),
+    "error": lambda q: Reply(body=q.errors({q.argument or "novelty": "An error by this key."})),
     "errors-string": _errors("Something went wrong."),
     "errors-list": _errors(["Something", {"access": "Your account is suspended."}]),
-    "errors-with-rows": lambda entries, _a: Reply(
-        body=envelope(entries, errors={"requests": "You have reached the limit for the day."})
+    "errors-with-rows": lambda q: Reply(
+        body=q.envelope(errors={"requests": "You have reached the limit for the day."})
     ),
     "markup": _reply("novelty", "\x1b[31mred\x1b[0m\x07 **bold** [link](http://x) \u202e\r\nline"),
     "bug": _reply("bug", "This is on our side."),
     "bug-204": _reply("bug", "This is on our side.", 204),
-    "204": lambda _e, _a: Reply(204),
+    "204": lambda _q: Reply(204),
     "499": _status(499),
     "500": _status(500),
     "503": _status(503),
-    "status": lambda _e, status: Reply(int(status or 418), _MESSAGE),
-    "reset": lambda _e, _a: Reply(reset=True),
-    "hang": lambda _e, argument: Reply(hang=float(argument or 3600), reset=True),
-    "truncate": lambda entries, _a: Reply(body=envelope(entries), cut=1000),
-    "not-json": lambda _e, _a: Reply(body=b"<html>Bad gateway</html>"),
-    "nothing": lambda _e, _a: Reply(),
-    "not-http": lambda _e, _a: Reply(raw=b"SSH-2.0-OpenSSH_9.2\r\n"),
-    "endless-100": lambda _e, _a: Reply(raw=b"HTTP/1.1 100 Continue\r\n\r\n", endless=True),
-    "huge-headers": lambda entries, _a: Reply(
-        body=envelope(entries), headers={"X-Padding": "x" * 1_000_000}
+    "status": lambda q: Reply(int(q.argument or 418), _MESSAGE),
+    "reset": lambda _q: Reply(reset=True),
+    "hang": lambda q: Reply(hang=float(q.argument or 3600), reset=True),
+    "truncate": lambda q: Reply(body=q.envelope(), cut=1000),
+    "not-json": lambda _q: Reply(body=b"<html>Bad gateway</html>"),
+    "nothing": lambda _q: Reply(),
+    "not-http": lambda _q: Reply(raw=b"SSH-2.0-OpenSSH_9.2\r\n"),
+    "endless-100": lambda _q: Reply(raw=b"HTTP/1.1 100 Continue\r\n\r\n", endless=True),
+    "huge-headers": lambda q: Reply(body=q.envelope(), headers={"X-Padding": "x" * 1_000_000}),
+    "redirect": lambda q: Reply(
+        302, headers={"Location": q.argument or "http://127.0.0.1:9/leagues"}
     ),
-    "redirect": lambda _e, argument: Reply(
-        302, headers={"Location": argument or "http://127.0.0.1:9/leagues"}
-    ),
-    "wrong-results": lambda entries, _a: Reply(body=envelope(entries, results=1 + len(entries))),
-    "paging": lambda entries, _a: Reply(body=envelope(entries, paging={"current": 1, "total": 2})),
-    "no-errors-key": lambda entries, _a: Reply(
-        body=envelope(entries).replace(b'"errors":[],', b"")
-    ),
-    "response-not-list": lambda _e, _a: Reply(body=envelope([], response={"a": 1})),
-    "empty": lambda _e, _a: Reply(body=envelope([])),
-    "shrunk": lambda entries, _a: Reply(body=envelope(entries[: len(entries) * 9 // 10])),
-    "huge": lambda _e, _a: Reply(endless=True),
+    "wrong-results": lambda q: Reply(body=q.envelope(results=1 + len(q.entries))),
+    "paging": _changed(paging={"current": 1, "total": 2}),
+    "errors-null": _changed(errors=None),
+    "other-get": _changed(get="countries"),
+    "other-parameters": _changed(parameters={"season": "2019"}),
+    "no-errors-key": lambda q: Reply(body=q.envelope().replace(b'"errors":[],', b"")),
+    "response-not-list": lambda q: Reply(body=q.envelope([], response={"a": 1})),
+    "empty": lambda q: Reply(body=q.envelope([])),
+    "shrunk": lambda q: Reply(body=q.envelope(q.entries[: len(q.entries) * 9 // 10])),
+    "huge": lambda _q: Reply(endless=True),
     "gzip-bomb": _bomb,
-    "bad-gzip": lambda _e, _a: Reply(body=b"no gzip", headers={"Content-Encoding": "gzip"}),
-    "drip": lambda entries, argument: Reply(body=envelope(entries), drip=float(argument or 1)),
-    "drip-headers": lambda entries, argument: Reply(
-        body=envelope(entries), drip_headers=float(argument or 1)
-    ),
-    "echo-key": lambda entries, _a: Reply(body=envelope(entries), echo=True),
+    "bad-gzip": lambda _q: Reply(body=b"no gzip", headers={"Content-Encoding": "gzip"}),
+    "drip": lambda q: Reply(body=q.envelope(), drip=float(q.argument or 1)),
+    "drip-headers": lambda q: Reply(body=q.envelope(), drip_headers=float(q.argument or 1)),
+    "echo-key": lambda q: Reply(body=q.envelope(), echo=True),
     "bom": _spoilt(lambda body: b"\xef\xbb\xbf" + body),
     "latin-1": _spoilt(lambda body: body.decode().encode("latin-1", "replace")),
     "wrong-charset": _spoilt(lambda body: body.decode().encode("utf-16")),
     "nul": _spoilt(lambda body: body.replace(b"Premier League", b"Premier\\u0000League", 1)),
     "surrogate": _spoilt(lambda body: body.replace(b"Premier League", b"Premier\\ud800League", 1)),
-    "deep": lambda entries, _a: Reply(
-        body=envelope(entries)[:-1] + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
+    "deep": lambda q: Reply(
+        body=q.envelope()[:-1] + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     ),
     "absurd-date": _spoilt(lambda body: re.sub(rb'-05-\d\d"', b'-02-31"', body, count=1)),
     "duplicate-keys": _spoilt(lambda body: body.replace(b'"name":', b'"name":"Twice","name":', 1)),

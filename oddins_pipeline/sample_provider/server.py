@@ -22,9 +22,9 @@ from typing_extensions import Self
 from oddins_pipeline.sample_provider.faults import (
     FAULTS,
     REJECTED,
+    Question,
     Reply,
     envelope,
-    errors,
     parse,
 )
 from oddins_pipeline.sample_provider.filters import Query, filtered, wrong_parameter
@@ -105,8 +105,8 @@ class SampleProvider:
         with self._lock:
             self.requests.append((time.monotonic(), path, query))
             fault, argument = self._fault(path, key)
-            entries = self.lists.get(path, self.entries)
-            reply = FAULTS[fault](entries, argument) if fault else self._good(path, query)
+            question = Question(path, query, self._entries(path, query), argument)
+            reply = FAULTS[fault](question) if fault else self._good(question)
         what = f"{path}?{urlencode(query)}" if query else path
         self.announce(f"{time.strftime('%H:%M:%S')} GET {what}: {fault or 'ok'} ({reply.status})")
         return replace(reply, body=_with_key(reply.body, key or "")) if reply.echo else reply
@@ -139,30 +139,34 @@ class SampleProvider:
         lately = takewhile(lambda request: request[0] > since, reversed(self.requests))
         return self.minute_limit - sum(self._is_counted(path) for _, path, _ in lately)
 
-    def _good(self, path: str, query: Query) -> Reply:
+    def _entries(self, path: str, query: Query) -> list[Any]:
+        if path in self.lists:
+            return self.lists[path]
+        wrong = path == "/leagues" and wrong_parameter(query)
+        return filtered(self.entries, query) if query and not wrong else self.entries
+
+    def _good(self, question: Question) -> Reply:
+        path = question.path
         if path == "/status":
             return Reply(body=self._status())
         if path == "/leagues/seasons":
             years = sorted({s["year"] for e in self.entries for s in e["seasons"]})
-            return Reply(body=envelope(years))
+            return Reply(body=question.envelope(years))
         if path in self.lists:
-            body = self.list_bodies.get(path)
-            return Reply(body=body or envelope(self.lists[path], get=path.strip("/")))
+            return Reply(body=self.list_bodies.get(path) or question.envelope())
         if path != "/leagues":
-            return Reply(body=errors("endpoint", "This endpoint do not exist."))
-        return Reply(body=self._leagues(query))
+            return Reply(body=question.errors({"endpoint": "This endpoint do not exist."}))
+        return Reply(body=self._leagues(question))
 
-    def _leagues(self, query: Query) -> bytes:
+    def _leagues(self, question: Question) -> bytes:
         if self.bodies is not None:
             return self.bodies.pop(0) if len(self.bodies) > 1 else self.bodies[0]
-        if not query:
+        if not question.query:
             return self._full
-        wrong = wrong_parameter(query)
+        wrong = wrong_parameter(question.query)
         if wrong:
-            return envelope(
-                [], parameters=query, errors={wrong: f"The {wrong} field is not valid."}
-            )
-        return envelope(filtered(self.entries, query), parameters=query)
+            return question.errors({wrong: f"The {wrong} field is not valid."})
+        return question.envelope()
 
     def _status(self) -> bytes:
         return envelope(

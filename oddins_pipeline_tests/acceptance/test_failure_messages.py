@@ -48,7 +48,7 @@ FAULTS = (
     ("lapsed", errors.SubscriptionError),
     ("429@500", errors.RateLimitError),
     ("503", errors.ProviderFaultError),
-    ("paging", errors.MalformedResponseError),
+    ("paging", errors.ResponseRejectedError),
     ("shrunk", errors.ResponseRejectedError),
 )
 

@@ -15,7 +15,7 @@ from oddins_pipeline.catalog.requests import RequestLimits
 from oddins_pipeline.catalog.response import entries_of, parse_body
 from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.config.workspace import Target, Workspace
-from oddins_pipeline.errors import MalformedResponseError, OddinsError
+from oddins_pipeline.errors import MalformedResponseError, OddinsError, ResponseRejectedError
 from oddins_pipeline.pipeline.session import open_session
 from oddins_pipeline.provider.transport import _inflated
 from oddins_pipeline.sample_provider import SampleProvider, generate_leagues
@@ -88,9 +88,12 @@ def test_deep_nesting_is_parsed_or_refused_and_never_crashes(levels: int) -> Non
 )
 def test_more_items_than_can_be_are_refused(entries: str) -> None:
     results = entries.count("0,") + 1 if entries.startswith("[0") else 1
-    envelope = f'{{"errors":[],"results":{results},"paging":{{"total":1}},"response":{entries}}}'
-    with pytest.raises(MalformedResponseError, match="more than 2000000 leagues and seasons"):
-        entries_of(parse_body(envelope.encode()))
+    envelope = (
+        '{"get":"leagues","parameters":[],"errors":[],"paging":{"total":1},'
+        f'"results":{results},"response":{entries}}}'
+    )
+    with pytest.raises(ResponseRejectedError, match="more than 2000000 leagues and seasons"):
+        entries_of(parse_body(envelope.encode()), "/leagues", {})
 
 
 @pytest.fixture

@@ -33,8 +33,10 @@ class Line:
 
     def sync(self, body: bytes, *, full: bool = True, force: bool = False) -> OddinsError | None:
         """One sync over a real socket; the error when it was refused."""
-        self.provider.bodies = [body]
         query = LeagueFilter() if full else LeagueFilter(season=2024)
+        if not full:
+            body = body.replace(b'"parameters": []', b'"parameters": {"season": "2024"}')
+        self.provider.bodies = [body]
         try:
             Sync(self.session, LEAGUE_SYNC, force=force).run(query.params)
         except OddinsError as error:

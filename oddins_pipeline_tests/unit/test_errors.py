@@ -22,11 +22,12 @@ DOCUMENT = Path(__file__).parents[2] / "docs" / "provider.md"
 
 # Class → the cells of docs/provider.md's table, second column, that it stands for.
 MEANINGS = {
-    errors.RejectedKeyError: (
-        "no key, or key rejected",
-        "a firewall before the provider blocks this address",
+    errors.RejectedKeyError: ("no key, or key rejected",),
+    errors.BlockedAddressError: (
+        "the provider's firewall blocks this host's address; the key was not checked",
         "this address is not on the account's list",
     ),
+    errors.WrongAddressError: ("wrong address of the API",),
     errors.SuspendedError: ("account suspended",),
     errors.QuotaError: (
         "daily quota exhausted (it resets at 00:00 UTC), or the subscription has lapsed",
@@ -39,11 +40,12 @@ MEANINGS = {
     errors.BadRequestError: (
         "a parameter that the provider rejects; it costs a request all the same",
     ),
-    errors.UnknownProviderError: ("unknown, or a wrong address of the API",),
+    errors.UnknownProviderError: ("unknown",),
     errors.ProviderFaultError: ("provider fault", "never followed, because the key would travel"),
     errors.TransportError: ("transport fault",),
     errors.MalformedResponseError: ("malformed",),
 }
+REJECTED = {"rejected", "rejected: a fault of a cache or a proxy"}
 
 
 def documented_tree() -> list[tuple[str, str | None]]:
@@ -92,7 +94,8 @@ def test_every_error_of_the_provider_has_a_code_and_a_hint_of_its_own() -> None:
 
 def test_the_documentation_says_what_every_error_of_the_provider_means() -> None:
     assert set(MEANINGS) == set(subclasses(ProviderError)) - {ProviderError}
-    assert {means for cells in MEANINGS.values() for means in cells} == set(documented_table())
+    means = {means for cells in MEANINGS.values() for means in cells}
+    assert means | REJECTED == set(documented_table())
 
 
 @pytest.mark.parametrize("error", MEANINGS, ids=lambda error: error.code)
@@ -103,8 +106,13 @@ def test_the_client_retries_what_the_documentation_says(error: type[ProviderErro
     assert documented == {error.code not in FINAL}
 
 
-def test_only_errors_of_a_plan_or_a_parameter_concern_one_request() -> None:
-    assert sorted(OF_THE_REQUEST) == ["bad_request", "plan"]
+def test_a_rejected_response_is_not_requested_again() -> None:
+    assert {documented_table()[means] for means in REJECTED} == {False}
+    assert not errors.ResponseRejectedError.retryable
+
+
+def test_only_a_plan_a_parameter_or_a_rejected_response_concern_one_request() -> None:
+    assert sorted(OF_THE_REQUEST) == ["bad_request", "plan", "refused"]
 
 
 def test_only_runs_that_sent_no_request_use_up_no_attempt() -> None:
