@@ -5,7 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 
 .DEFAULT_GOAL := help
-.PHONY: help sync soak test fuzz test-compose screenshots lint build bench lock audit clean
+.PHONY: help sync soak test fuzz test-compose screenshots lint build docs bench lock audit clean
 
 help: ## Show the targets
 	@grep -hE '^[a-z-]+:.*## ' $(MAKEFILE_LIST) | sed 's/:.*## /\t/' | expand -t 16
@@ -43,6 +43,10 @@ screenshots: $(VENV)/.dev-stamp ## Take the documentation's screenshots (needs c
 build: $(VENV)/.dev-stamp ## Build a wheel in dist/
 	@$(BIN)/python -m build --wheel --no-isolation --outdir dist
 
+docs: $(VENV)/.dev-stamp ## Build the documentation's site in site/
+	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
+	@echo "open site/index.html" >&2
+
 bench: $(VENV)/.bench-stamp ## Compare with peers, about 20 minutes (ARGS=--quick: 2)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
@@ -64,7 +68,7 @@ audit: $(VENV)/.venv-stamp ## Check the pinned packages for known vulnerabilitie
 	@$(BIN)/python .ci/audit $(ARGS)
 
 clean: ## Remove what the targets created, but not the data in .oddins
-	@rm -rf $(VENV) dist .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache \
+	@rm -rf $(VENV) dist site .coverage .hypothesis .import_linter_cache .mypy_cache .pytest_cache \
 		.ruff_cache
 
 $(VENV)/.venv-stamp:

@@ -1,4 +1,4 @@
-"""`python -m benchmarks`: measures, prints tables, writes JSON, a plot and README's section."""
+"""`python -m benchmarks`: measures, prints tables, writes JSON, a plot and a page's section."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ REPEATS = {1.0: 7, 10.0: 3, 100.0: 2}
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Today's size only, two rounds; README is not written.")
+@click.option("--quick", is_flag=True, help="Today's size only, two rounds; no page is written.")
 @click.option("--scale", "scales", type=float, multiple=True, help="1, 10 and 100 by default.")
 @click.option("--repeats", type=click.IntRange(1), help="Rounds of every size.")
 @click.option(
@@ -43,7 +43,7 @@ REPEATS = {1.0: 7, 10.0: 3, 100.0: 2}
     default=PROJECT / "benchmarks" / "results" / "latest.json",
     help="Where the measurements go.",
 )
-@click.option("--readme/--no-readme", default=None, help="Write README's section and the plot.")
+@click.option("--readme/--no-readme", default=None, help="Write the page's section and the plot.")
 def main(
     *,
     quick: bool,
@@ -95,8 +95,8 @@ def main(
     )
     complete = not (quick or scales or chosen)
     if complete if readme is None else readme:
-        write_into(PROJECT / "README.md", text)
-        draw(summary, PROJECT / "docs" / "benchmark.svg")
+        write_into(PROJECT / "docs" / "benchmarks.md", text)
+        draw(summary, PROJECT / "docs" / "images" / "benchmark.svg")
     log(f"done; {results.name} written")
 
 

@@ -1,4 +1,4 @@
-"""The summary as Markdown, and its place in README."""
+"""The summary as Markdown, and its place in the documentation."""
 
 from __future__ import annotations
 
@@ -121,8 +121,8 @@ def _targets(summary: Summary) -> str:
 
 
 def write_into(readme: Path, text: str) -> None:
-    """Puts `text` between README's markers."""
+    """Puts `text` between the page's markers."""
     before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
     after = rest.split(END)[1]
-    plot = "![time and memory against size](docs/benchmark.svg)"
+    plot = "![time and memory against size](images/benchmark.svg)"
     readme.write_text(f"{before}{BEGIN}\n\n{text}\n\n{plot}\n\n{END}{after}", encoding="utf-8")

@@ -50,7 +50,7 @@ def after(words: list[str], name: str) -> list[str]:
     return words[words.index(name) + 1 :]
 
 
-@pytest.mark.parametrize("page", ["deployment.md", "kubernetes.md", "runbook.md"])
+@pytest.mark.parametrize("page", sorted(PAGES))
 def test_the_uis_are_there_and_readme_leads_to_them(page: str) -> None:
     assert page in PAGES
     assert f"docs/operation/{page}" in (PROJECT / "README.md").read_text("utf-8")
