@@ -5,8 +5,9 @@ from __future__ import annotations
 import json
 import os
 import socket
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import psycopg
 from psycopg.rows import TupleRow
@@ -116,6 +117,22 @@ def _pin(connection: Connection, statement_timeout: float, *, read_only: bool) -
         values["transaction_timeout"] = "0"
     milliseconds = int(statement_timeout * 1000)
     return _PIN.format(statement_timeout=milliseconds, values=json.dumps(values))
+
+
+Query = tuple[str, Mapping[str, Any] | Sequence[Any] | None]
+"""A statement and its parameters."""
+
+
+def execute_batch(connection: Connection, *queries: Query) -> list[list[TupleRow]]:
+    """Executes the statements in one round trip, and in one transaction; returns the rows of each.
+
+    Values are quoted here, because the server takes several statements only without parameters.
+    (psycopg's pipeline mode ends with a Flush, after which a session is no longer idle to the
+    server: `idle_session_timeout` would not end a frozen one.)
+    """
+    cursor = psycopg.ClientCursor(connection)
+    cursor.execute(";".join(cursor.mogrify(*query) for query in queries).encode())
+    return [cursor.fetchall() if part.description else [] for part in cursor.results()]
 
 
 @contextmanager

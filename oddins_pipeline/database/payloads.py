@@ -11,7 +11,7 @@ from typing import Any
 from oddins_pipeline.catalog.entities import LEAGUES, Entity, SyncKey
 from oddins_pipeline.catalog.requests import Params
 from oddins_pipeline.catalog.response import Entry, RawResponse, entries_of, parse_body
-from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.database.connection import Connection, execute_batch
 from oddins_pipeline.errors import NothingToPublishError, SourceMismatchError
 
 
@@ -284,5 +284,4 @@ def body_of(connection: Connection, payload_id: int) -> bytes:
 
 def prune(connection: Connection, *, bodies_days: int, requests_days: int) -> None:
     """Retention of bodies and request rows."""
-    connection.execute(_EMPTY_BODIES, (bodies_days,))
-    connection.execute(_DELETE_REQUESTS, (requests_days,))
+    execute_batch(connection, (_EMPTY_BODIES, (bodies_days,)), (_DELETE_REQUESTS, (requests_days,)))

@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from oddins_pipeline.catalog.account import Account, AccountState, Quota
 from oddins_pipeline.catalog.entities import Entity
-from oddins_pipeline.database.connection import Connection, database_errors
+from oddins_pipeline.database.connection import Connection, database_errors, execute_batch
 from oddins_pipeline.errors import FINAL, OF_THE_REQUEST, ResponseRejectedError
 
 _RATE_LOCK = 5_411_207_733_190_244
@@ -22,36 +22,41 @@ WINDOW = 60.0
 UNCOUNTED = "/status"
 """Costs no quota, and is requested rarely."""
 
-# Three reasons to wait, each until a window after the request that gives it: as many as are
-# allowed were sent (interrupted ones too), the newest headers left none, or another run, which
-# follows its own Retry-After, met the limit.
-_WAIT = """
+# Counts a request that may be sent now. Three reasons to wait, each until a window after the
+# request that gives it: as many as are allowed were sent (interrupted ones too), the newest headers
+# left none, or another run, which follows its own Retry-After, met the limit.
+_ACQUIRE = """
 WITH lately AS (
     SELECT id, requested_at, run_id, outcome, minute_remaining, path <> %(uncounted)s AS counts
     FROM provider_requests
     WHERE requested_at > clock_timestamp() - make_interval(secs => %(window)s)),
+allowed AS (
+    -- What the newest headers allow. Eight of ten: the recorded suspension came after 14 calls on a
+    -- limit of 10.
+    SELECT coalesce((
+        SELECT greatest(1, minute_limit * 8 / 10) FROM provider_requests
+        WHERE minute_limit IS NOT NULL
+            AND requested_at > clock_timestamp() - interval '1 day' ORDER BY id DESC LIMIT 1
+    ), %(per_minute)s) AS number),
 reasons AS (
     (SELECT requested_at FROM lately WHERE counts
-     ORDER BY requested_at DESC OFFSET %(allowed)s - 1 LIMIT 1)
+     ORDER BY requested_at DESC OFFSET (SELECT number FROM allowed) - 1 LIMIT 1)
     UNION ALL
     (SELECT requested_at FROM (
         SELECT * FROM lately WHERE minute_remaining IS NOT NULL ORDER BY id DESC LIMIT 1) AS newest
      WHERE minute_remaining = 0 AND outcome IS DISTINCT FROM 'rate_limit')
     UNION ALL
     SELECT requested_at FROM lately
-    WHERE outcome = 'rate_limit' AND run_id IS DISTINCT FROM %(run_id)s)
-SELECT extract(epoch FROM max(requested_at) + make_interval(secs => %(window)s)
-    - clock_timestamp()) FROM reasons
-"""
-
-
-# Count a request that is about to be sent.
-_INSERT = "INSERT INTO provider_requests (path, params, run_id) VALUES (%s, %s, %s) RETURNING id"
-
-# The minute's limit by the newest headers.
-_MINUTE_LIMIT = """
-SELECT minute_limit FROM provider_requests WHERE minute_limit IS NOT NULL
-    AND requested_at > clock_timestamp() - interval '1 day' ORDER BY id DESC LIMIT 1
+    WHERE outcome = 'rate_limit' AND run_id IS DISTINCT FROM %(run_id)s),
+pause AS (
+    SELECT greatest(0, extract(epoch FROM max(requested_at) + make_interval(secs => %(window)s)
+        - clock_timestamp()))::float8 AS seconds
+    FROM reasons WHERE %(path)s <> %(uncounted)s),
+counted AS (
+    INSERT INTO provider_requests (path, params, run_id)
+    SELECT %(path)s, %(params)s, %(run_id)s FROM pause WHERE coalesce(seconds, 0) = 0
+    RETURNING id)
+SELECT (SELECT id FROM counted), coalesce(seconds, 0) FROM pause
 """
 
 # The result of a request.
@@ -82,31 +87,21 @@ class RequestLog:
 
         A short transaction-level lock makes the check and the count one step for every process.
         """
-        with database_errors(), self._connection.transaction():
-            self._connection.execute("SELECT pg_advisory_xact_lock(%s)", (_RATE_LOCK,))
-            wait = 0.0 if path == UNCOUNTED else self._seconds_to_wait()
-            if wait > 0:
-                return None, wait
-            values = (path, json.dumps(params), self._run_id)
-            row = self._connection.execute(_INSERT, values).fetchone()
-        assert row is not None
-        return row[0], 0.0
-
-    def _seconds_to_wait(self) -> float:
         values = {
             "window": WINDOW,
-            "allowed": self._allowed(),
-            "run_id": self._run_id,
+            "per_minute": self._per_minute,
             "uncounted": UNCOUNTED,
+            "path": path,
+            "params": json.dumps(params),
+            "run_id": self._run_id,
         }
-        row = self._connection.execute(_WAIT, values).fetchone()
-        return max(0.0, float(row[0])) if row and row[0] is not None else 0.0
-
-    def _allowed(self) -> int:
-        """Requests a minute: what the headers allow, less a fifth; a default until they do."""
-        row = self._connection.execute(_MINUTE_LIMIT).fetchone()
-        # Eight of ten: the recorded suspension came after 14 calls on a limit of 10.
-        return max(1, row[0] * 8 // 10) if row else self._per_minute
+        with database_errors():
+            *_, ((row_id, pause),) = execute_batch(
+                self._connection,
+                ("SELECT pg_advisory_xact_lock(%s)", (_RATE_LOCK,)),
+                (_ACQUIRE, values),
+            )
+        return row_id, pause
 
     def complete(self, row_id: int, *, status: int | None, outcome: str, quota: Quota) -> datetime:
         """Writes the result of the request; returns the server's time."""

@@ -17,6 +17,7 @@ from oddins_pipeline.catalog.lists import LISTS, TABLES
 from oddins_pipeline.catalog.response import RawResponse
 from oddins_pipeline.database.changes import ChangeFilter, changes
 from oddins_pipeline.database.payloads import Payload
+from oddins_pipeline.database.pool import reading
 from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.orchestration.change_summary import SCAN_LIMIT, markdown
 from oddins_pipeline.orchestration.failures import to_dagster_failure
@@ -162,7 +163,7 @@ class PostgresIOManager(dg.IOManager):
 
     def _rows(self, table: str) -> list[dict[str, Any]]:
         with (
-            self._run.session.reading() as connection,
+            reading(self._run.session.workspace) as connection,
             connection.cursor(row_factory=dict_row) as cursor,
         ):
             return cursor.execute(f"SELECT * FROM {_known(table)}").fetchall()  # noqa: S608

@@ -8,6 +8,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
+from psycopg.pq import TransactionStatus
+
 from oddins_pipeline.catalog.account import Account
 from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database import lock, revision
@@ -44,9 +46,13 @@ class Session:
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
-        """A pooled, read-only connection: see `database.pool`."""
-        with reading(self.workspace) as connection:
-            yield connection
+        """The run's own connection; a pooled, read-only one when that is lost or busy."""
+        if self.connection.info.transaction_status is not TransactionStatus.IDLE:
+            with reading(self.workspace) as connection:
+                yield connection
+            return
+        with database_errors():
+            yield self.connection
 
     @contextmanager
     def provider(self) -> Iterator[ApiFootball]:

@@ -27,7 +27,9 @@ def server() -> Iterator[Postgres15]:
         yield running
 
 
-@pytest.mark.parametrize("query", ["COMMIT%", "WITH diff%"], ids=["fetching", "merging"])
+@pytest.mark.parametrize(
+    "query", ["%pg_advisory_xact_lock%", "WITH diff%"], ids=["fetching", "merging"]
+)
 def test_a_restart_of_the_server_costs_one_sync_and_nothing_else(
     oddins: Oddins, server: Postgres15, provider: SampleProvider, tmp_path: Path, query: str
 ) -> None:
