@@ -97,6 +97,19 @@ class TextFormatter(logging.Formatter):
         return redact(line)
 
 
+class ForwardingHandler(logging.Handler):
+    """Passes each line, as text with its metrics, to another logger."""
+
+    def __init__(self, target: logging.Logger) -> None:
+        super().__init__()
+        self.target = target
+        self.setFormatter(TextFormatter())
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Logs the formatted line at the record's level."""
+        self.target.log(record.levelno, self.format(record))
+
+
 def configure_logging(*, as_json: bool) -> None:
     """Sends the core's log lines to stderr: JSON lines, or text for a terminal.
 

@@ -19,8 +19,11 @@ from oddins_pipeline.schema import CATALOG as ALL_TABLES
 
 TABLES = {name: ALL_TABLES[name] for name in LEAGUES.tables}
 
-# The data version is how consumers react to changes only; it has been beta since Dagster 1.3.
-warnings.filterwarnings("ignore", message=".*`data_version`.*", category=dg.BetaWarning)
+# The data version, which lets consumers react to changes only, has been beta since Dagster 1.3; the
+# others are about Dagster's own calls. None is for a user to act on.
+warnings.filterwarnings(
+    "ignore", message=".*(`data_version`|`include_sources`|yaml-defined)", category=dg.BetaWarning
+)
 
 OWNERS = ["team:odds-data"]
 GROUP = "catalog"

@@ -7,7 +7,7 @@ exception in a resource's set-up would be a RUN_EXCEPTION with two traces, repea
 
 import logging
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack, contextmanager, nullcontext
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -18,7 +18,7 @@ from oddins_pipeline.config.workspace import Workspace, load_workspace
 from oddins_pipeline.database.merge import TableCounts
 from oddins_pipeline.database.payloads import Payload
 from oddins_pipeline.errors import InterruptedSyncError, OddinsError
-from oddins_pipeline.logs import set_run
+from oddins_pipeline.logs import LOGGER, ForwardingHandler, set_run
 from oddins_pipeline.orchestration.failures import step_failure, to_dagster_failure
 from oddins_pipeline.orchestration.jobs import STEPS
 from oddins_pipeline.orchestration.runs import fail_orphaned_runs, keys_of
@@ -97,9 +97,10 @@ def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
     assert context.instance is not None
     instance, run_id = context.instance, context.run.run_id
     set_run(context.run.job_name, run_id)
+    forward = _forwarding(context) if LOGGER not in instance.managed_python_loggers else None
     keys = keys_of(context.run)
     workspace: Workspace | None = None
-    with ExitStack() as stack:
+    with forward or nullcontext(), ExitStack() as stack:
         try:
             workspace = load_workspace()
             wait = context.resource_config.get("lock_timeout", workspace.settings.lock_timeout)
@@ -118,6 +119,23 @@ def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
         stack.close()
         if workspace is not None:
             _record_failures(instance, workspace, run, keys, run_id)
+
+
+@contextmanager
+def _forwarding(context: dg.InitResourceContext) -> Iterator[None]:
+    """Brings the core's log lines, with their row counts, into the run's log where no dagster.yaml
+    does (`managed_python_loggers`).
+    """
+    assert context.log is not None
+    handler, core = ForwardingHandler(context.log), logging.getLogger(LOGGER)
+    level = core.level
+    core.addHandler(handler)
+    core.setLevel(min(core.getEffectiveLevel(), logging.INFO))
+    try:
+        yield
+    finally:
+        core.removeHandler(handler)
+        core.setLevel(level)
 
 
 def _record_failures(

@@ -13,7 +13,8 @@ import pytest
 from oddins_pipeline.embedded_postgres import cluster
 from oddins_pipeline_tests.support.service import Service
 
-RECIPE = (Path(__file__).parents[2] / "docs" / "ci.md").read_text(encoding="utf-8")
+PROJECT = Path(__file__).parents[2]
+RECIPE = (PROJECT / "docs" / "ci.md").read_text(encoding="utf-8")
 REAL, DRY_RUN = re.findall(r"^```sh\n(.*?)^```", RECIPE, re.MULTILINE | re.DOTALL)
 
 
@@ -60,3 +61,30 @@ def test_the_dry_run_needs_no_variable_at_all(tmp_path: Path) -> None:
         cluster.destroy(home)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "leagues_seasons (api-football-sample): last synced" in done.stdout
+
+
+def test_dg_checks_lists_and_launches_what_the_page_says(service: Service) -> None:
+    commands = re.findall(r"^\$ (dg .+)$", RECIPE, re.MULTILINE)
+    assert commands.pop() == "dg dev"
+    for command in commands:
+        done = run(command, PROJECT, **service.environment())
+        assert done.returncode == 0, f"{command}\n{done.stdout[-1000:]}{done.stderr[-2000:]}"
+    assert service.query("SELECT count(*) > 0 FROM leagues") == [(True,)]
+    assert service.query("SELECT count(*) > 0 FROM bets") == [(True,)]
+    asked = [(path, query.get("season")) for _, path, query in service.provider.requests]
+    assert len(asked) == 4, "one request for each entity, and one for the backfill"
+    assert [path for path, season in asked if season] == ["/leagues"]
+
+
+def test_without_our_dagster_yaml_the_log_holds_the_row_counts(
+    service: Service, tmp_path: Path
+) -> None:
+    home = tmp_path / "home"
+    home.mkdir()
+    (home / "dagster.yaml").write_text("telemetry: {enabled: false}\n")
+    command = "dagster asset materialize --select '*' -m oddins_pipeline.definitions"
+    done = run(command, tmp_path, **service.environment(), DAGSTER_HOME=str(home))
+    assert done.returncode == 0, done.stderr[-2000:]
+    completed = [line for line in done.stderr.splitlines() if "sync completed" in line]
+    assert len(completed) == 3
+    assert any("leagues_inserted=" in line for line in completed)
