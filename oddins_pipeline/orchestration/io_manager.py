@@ -19,6 +19,7 @@ from oddins_pipeline.database.changes import ChangeFilter, changes
 from oddins_pipeline.database.payloads import Payload
 from oddins_pipeline.database.pool import reading
 from oddins_pipeline.errors import OddinsError
+from oddins_pipeline.logs import redact
 from oddins_pipeline.orchestration.change_summary import SCAN_LIMIT, markdown
 from oddins_pipeline.orchestration.failures import to_dagster_failure
 from oddins_pipeline.orchestration.jobs import RAW
@@ -94,7 +95,7 @@ class PostgresIOManager(dg.IOManager):
             "payload_sha256": payload.sha256,
             "software_version": __version__,
             "settings_sha256": workspace.settings.fingerprint,
-            "database": workspace.database,
+            "database": redact(workspace.database),
         }
 
     def _validated(self, entity: Entity) -> Slice:

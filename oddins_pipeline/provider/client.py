@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import re
 import time
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ from oddins_pipeline.errors import (
     RateLimitError,
     ResponseRejectedError,
 )
-from oddins_pipeline.logs import register_secrets
+from oddins_pipeline.logs import holds_secret, register_secrets
 from oddins_pipeline.provider.error_mapping import parse_or_raise, quota_of
 from oddins_pipeline.provider.transport import Response, Transport
 
@@ -41,7 +40,6 @@ logger = logging.getLogger(__name__)
 
 KEY_HEADER = "x-apisports-key"
 MINUTE = 60.0
-MIN_KEY_LENGTH = 6
 MIN_PAUSE = 1.0
 """Seconds before any further attempt, also when the provider allows none."""
 
@@ -163,7 +161,7 @@ class ApiFootball:
     def _reader(self, path: str, params: Params) -> Callable[[Any, Response], _Read]:
         def read(value: Any, response: Response) -> _Read:
             logger.info("validating the response", extra={"bytes": len(response.body)})
-            if _echoes_key(response.body, self._key):
+            if holds_secret(response.body, (self._key,)):
                 # It must not be archived, and what echoes a key is not the provider.
                 raise MalformedResponseError("the response repeats the key and is not archived")
             content = _content(value, response.body, path, params)
@@ -275,20 +273,3 @@ def _retry_at(pause: float) -> str:
     except (OverflowError, ValueError, OSError):
         return "the provider's Retry-After is beyond the calendar"
     return f"retry after {when:%Y-%m-%d %H:%M:%S} UTC"
-
-
-_ESCAPED = re.compile(rb"""\\(?:u00([2-7][0-9a-fA-F])|([/"\\]))""")
-
-
-def _echoes_key(body: bytes, key: str) -> bool:
-    """Whether the body holds the key, plainly or by JSON's escapes. A text too short to be a key,
-    as used with a stand-in for the provider, may occur anywhere.
-    """
-    if len(key) < MIN_KEY_LENGTH:
-        return False
-    if key.encode() in body:
-        return True
-    if b"\\" not in body:
-        return False
-    plain = _ESCAPED.sub(lambda m: bytes.fromhex(m[1].decode()) if m[1] else m[2], body)
-    return key.encode() in plain

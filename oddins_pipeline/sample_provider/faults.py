@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import base64
 import json
 import re
 import zlib
@@ -17,7 +18,8 @@ class Reply:
     `cut` bytes are missing at the end; `reset` closes without a word; `hang`, `drip` and
     `drip_headers` are seconds of silence before, between pieces of the body, and between
     characters of the headers; `endless` never stops; `bare` leaves the account's headers out;
-    `raw` is sent as it is, in place of an HTTP response; `echo` puts the request's key in.
+    `raw` is sent as it is, in place of an HTTP response; `echo`, one of `SPELLINGS`, puts the
+    request's key in.
     """
 
     status: int = 200
@@ -31,7 +33,7 @@ class Reply:
     endless: bool = False
     bare: bool = False
     raw: bytes = b""
-    echo: bool = False
+    echo: str = ""
 
 
 def envelope(entries: list[Any], **changes: Any) -> bytes:
@@ -171,7 +173,7 @@ FAULTS: dict[str, Fault] = {
     "bad-gzip": lambda _q: Reply(body=b"no gzip", headers={"Content-Encoding": "gzip"}),
     "drip": lambda q: Reply(body=q.envelope(), drip=float(q.argument or 1)),
     "drip-headers": lambda q: Reply(body=q.envelope(), drip_headers=float(q.argument or 1)),
-    "echo-key": lambda q: Reply(body=q.envelope(), echo=True),
+    "echo-key": lambda q: Reply(body=q.envelope(), echo=q.argument or "plain"),
     "bom": _spoilt(lambda body: b"\xef\xbb\xbf" + body),
     "latin-1": _spoilt(lambda body: body.decode().encode("latin-1", "replace")),
     "wrong-charset": _spoilt(lambda body: body.decode().encode("utf-16")),
@@ -187,6 +189,17 @@ FAULTS: dict[str, Fault] = {
         lambda body: re.sub(rb'"year":\d+', b'"year":' + b"9" * 5_000, body, count=1)
     ),
     "unknown-field": _spoilt(lambda body: body.replace(b'"year":', b'"novelty":[],"year":', 1)),
+}
+
+SPELLINGS: dict[str, Callable[[str], str]] = {
+    "plain": str,
+    "other-case": str.swapcase,
+    "percent": lambda key: "".join(f"%{byte:02X}" for byte in key.encode()),
+    "control": "\x07".join,
+    "format": "\x85".join,
+    "base64": lambda key: base64.b64encode(f"{key}.".encode()).decode(),
+    "base64-1": lambda key: base64.b64encode(f":{key}.".encode()).decode(),
+    "base64-2": lambda key: base64.b64encode(f"u:{key}.".encode()).decode(),
 }
 
 REJECTED = frozenset({"no-key", "bad-key", "ip", "domain"})

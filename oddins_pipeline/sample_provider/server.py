@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import json
+import re
 import socket
 import struct
 import threading
@@ -22,6 +24,7 @@ from typing_extensions import Self
 from oddins_pipeline.sample_provider.faults import (
     FAULTS,
     REJECTED,
+    SPELLINGS,
     Question,
     Reply,
     envelope,
@@ -109,7 +112,7 @@ class SampleProvider:
             reply = FAULTS[fault](question) if fault else self._good(question)
         what = f"{path}?{urlencode(query)}" if query else path
         self.announce(f"{time.strftime('%H:%M:%S')} GET {what}: {fault or 'ok'} ({reply.status})")
-        return replace(reply, body=_with_key(reply.body, key or "")) if reply.echo else reply
+        return replace(reply, body=_with_key(reply, key or "")) if reply.echo else reply
 
     def _fault(self, path: str, key: str | None) -> tuple[str, str]:
         """The fault of one request and its argument; empty when there is none."""
@@ -192,8 +195,10 @@ class SampleProvider:
         )
 
 
-def _with_key(body: bytes, key: str) -> bytes:
-    return body.replace(b"Premier League", key.encode(), 1)
+def _with_key(reply: Reply, key: str) -> bytes:
+    """In the first name."""
+    spelled = json.dumps(f"x{SPELLINGS[reply.echo](key)}x").encode()
+    return re.sub(rb'(?<="name":)"[^"]*"', lambda _: spelled, reply.body, count=1)
 
 
 @lru_cache(maxsize=4)

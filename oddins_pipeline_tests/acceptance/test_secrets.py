@@ -21,7 +21,8 @@ def with_password(url: str) -> str:
 
 
 def assert_hidden(service: Service, directory: Path, key: str, *texts: str) -> None:
-    forms = {key, PASSWORD, quote(PASSWORD), quote(key, safe=""), key.replace('"', '\\"')}
+    percent = "".join(f"%{byte:02X}" for byte in key.encode())
+    forms = {key, PASSWORD, quote(PASSWORD), quote(key, safe=""), key.replace('"', '\\"'), percent}
     found = list(texts)
     found += [
         path.read_bytes().decode(errors="replace")
@@ -52,7 +53,8 @@ def test_no_secret_is_left_anywhere_after_success_and_every_failure(
         "TMPDIR": str(temporary),
     }
     written = []
-    for fault, code in (("", 0), ("bad-key", 1), ("shrunk", 1), ("reset", 1), ("not-json", 1)):
+    faults = ("bad-key", "shrunk", "reset", "not-json", "echo-key", "echo-key@percent")
+    for fault, code in (("", 0), *((fault, 1) for fault in faults)):
         service.provider.script(fault)
         done = service.sync(**variables)
         assert done.code == code, done.stderr

@@ -21,7 +21,7 @@ from oddins_pipeline.provider.client import ApiFootball
 from oddins_pipeline.provider.error_mapping import parse_or_raise
 from oddins_pipeline.provider.transport import _deadline
 from oddins_pipeline.sample_provider import SampleProvider
-from oddins_pipeline.sample_provider.faults import envelope, parse
+from oddins_pipeline.sample_provider.faults import SPELLINGS, envelope, parse
 from oddins_pipeline_tests.support.client import LIMITS, Bench, Time
 from oddins_pipeline_tests.support.service import KEY
 
@@ -59,7 +59,10 @@ ONCE = (
     ("status@418", errors.UnknownProviderError, 418, 'HTTP 418 ("Something went wrong'),
     ("minute-by-requests@0", errors.QuotaError, 200, "daily request quota exhausted"),
     ("status@206", errors.UnknownProviderError, 206, "HTTP 206"),
-    ("echo-key", errors.MalformedResponseError, 200, "repeats the key"),
+    *(
+        (f"echo-key@{spelling}", errors.MalformedResponseError, 200, "repeats the key")
+        for spelling in SPELLINGS
+    ),
 )
 
 
