@@ -4,21 +4,22 @@ from __future__ import annotations
 
 import os
 import shutil
+import tempfile
 from importlib.util import find_spec
 from pathlib import Path
-from urllib.parse import quote, urlsplit, urlunsplit
 
 import click
 import psycopg
 from psycopg import sql
+from psycopg.conninfo import make_conninfo
 
 from oddins_pipeline.catalog.lists import TABLES
 from oddins_pipeline.cli.context import App, sample_option
+from oddins_pipeline.config import database_url
 from oddins_pipeline.database import revision
 from oddins_pipeline.database.changes import VIEWS
 from oddins_pipeline.database.connection import connect, database_errors
-from oddins_pipeline.errors import DatabaseError
-from oddins_pipeline.logs import MASK
+from oddins_pipeline.errors import DatabaseError, UsageError
 
 READABLE = (*TABLES, "catalog_changes", *VIEWS)
 """What `grant-read` opens: the catalog, its feed and their views, nothing of the archive."""
@@ -49,21 +50,7 @@ def upgrade(app: App, *, sample: bool) -> None:
 def url(app: App, *, sample: bool, show_password: bool) -> None:
     """Print the database's address, the password masked."""
     workspace = app.open(sample=sample, reads_only=True)
-    click.echo(workspace.url if show_password else masked(workspace.url))
-
-
-def masked(address: str) -> str:
-    """`address` with *** in place of its password."""
-    parts = urlsplit(address)
-    query = "&".join(
-        f"password={MASK}" if item.startswith("password=") else item
-        for item in parts.query.split("&")
-    )
-    netloc = parts.netloc
-    if parts.password is not None:
-        who, _, where = netloc.rpartition("@")
-        netloc = f"{who.split(':')[0]}:{MASK}@{where}"
-    return urlunsplit((parts.scheme, netloc, parts.path, query, ""))
+    click.echo(workspace.url if show_password else database_url.masked(workspace.url))
 
 
 @command.command(context_settings={"ignore_unknown_options": True})
@@ -74,18 +61,26 @@ def psql(app: App, arguments: tuple[str, ...], *, sample: bool) -> None:
     """Open psql on the database; further ARGUMENTS are psql's."""
     workspace = app.open(sample=sample, reads_only=True)
     program = _psql()
-    address = workspace.url
-    parts = urlsplit(address)
-    environment = dict(os.environ)
-    if parts.password:
-        # Arguments are visible to every user of the machine, the environment is not.
-        from urllib.parse import unquote
+    # Arguments are visible to every user of the machine, the environment is not.
+    shown, variables, others = database_url.without_secrets(workspace.url)
+    if others:
+        variables |= _service_file(others, shown.pop("service", None))
+    address = [make_conninfo("", **shown)] if shown else []
+    os.execvpe(program, [program, *address, *arguments], {**os.environ, **variables})  # noqa: S606
 
-        environment["PGPASSWORD"] = unquote(parts.password)
-        user = quote(unquote(parts.username or ""))
-        host = parts.netloc.rpartition("@")[2]
-        address = urlunsplit((parts.scheme, f"{user}@{host}", parts.path, parts.query, ""))
-    os.execvpe(program, [program, address, *arguments], environment)  # noqa: S606
+
+def _service_file(secrets: dict[str, str], service: str | None) -> dict[str, str]:
+    """Variables that name a service with the secrets, in an unlinked file that psql inherits."""
+    if service is not None:
+        names = ", ".join(secrets)
+        raise UsageError(f"write {names} of DATABASE_URL into the file of its service {service}")
+    text = "".join(["[oddins]\n", *(f"{name}={value}\n" for name, value in secrets.items())])
+    with tempfile.TemporaryFile() as file:
+        file.write(text.encode())
+        file.seek(0)
+        inherited = os.dup(file.fileno())
+    os.set_inheritable(inherited, True)
+    return {"PGSERVICEFILE": f"/dev/fd/{inherited}", "PGSERVICE": "oddins"}
 
 
 def _psql() -> str:

@@ -18,15 +18,10 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from oddins_pipeline.catalog.guard import GuardLimits
 from oddins_pipeline.catalog.requests import RequestLimits
+from oddins_pipeline.config import database_url
 from oddins_pipeline.errors import UsageError
 from oddins_pipeline.logs import register_secrets
-from oddins_pipeline.urls import (
-    database_url_problem,
-    is_loopback,
-    parse_http_url,
-    password_of,
-    secrets_in,
-)
+from oddins_pipeline.urls import is_loopback, parse_http_url, secrets_in
 
 PROVIDER_URL = "https://v3.football.api-sports.io"
 DEVELOPMENT_PASSWORD = "oddins_dev"  # noqa: S105 - published in docker-compose.yml, refused outside local
@@ -164,9 +159,9 @@ class Settings(AutomationSettings):
         if value is None or not value.get_secret_value().strip():
             return None
         url = value.get_secret_value().strip()
-        problem = database_url_problem(url)
+        problem = database_url.problem(url)
         if problem:
-            raise ValueError(f"{problem}; expected postgresql://user:password@host:5432/database")
+            raise ValueError(f"{problem}; expected {database_url.EXAMPLE}")
         return SecretStr(url)
 
     @field_validator("base_url", "sample_url")
@@ -214,7 +209,8 @@ class Settings(AutomationSettings):
             )
         if (
             self.database_url
-            and password_of(self.database_url.get_secret_value()) == DEVELOPMENT_PASSWORD
+            and database_url.password_of(self.database_url.get_secret_value())
+            == DEVELOPMENT_PASSWORD
         ):
             raise ValueError(
                 "DATABASE_URL uses the published development password; choose another"
@@ -256,10 +252,7 @@ class Settings(AutomationSettings):
         if self.api_key:
             found.append(self.api_key.get_secret_value())
         if self.database_url:
-            url = self.database_url.get_secret_value()
-            password = password_of(url)
-            raw = re.search(r"//[^/@]*?:([^/]*)@", url)
-            found += [text for text in (password, raw and raw.group(1)) if text]
+            found += sorted(database_url.secrets_of(self.database_url.get_secret_value()))
         if self.webhook_url:
             found += secrets_in(self.webhook_url.get_secret_value())
         return tuple(dict.fromkeys(found))

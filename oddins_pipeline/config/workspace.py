@@ -13,9 +13,9 @@ from __future__ import annotations
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from urllib.parse import urlsplit
 
 from oddins_pipeline.catalog.requests import SAMPLE_SOURCE, SOURCE
+from oddins_pipeline.config import database_url
 from oddins_pipeline.config.settings import Settings, load_settings
 from oddins_pipeline.errors import UsageError
 
@@ -41,10 +41,7 @@ class Target:
         if self.embedded:
             return f"{self.embedded} (embedded server)"
         assert settings.database_url is not None
-        parts = urlsplit(settings.database_url.get_secret_value())
-        where = parts.hostname or "local socket"
-        port = f":{parts.port}" if parts.port else ""
-        return f"{parts.path.lstrip('/')} on {where}{port}"
+        return database_url.describe(settings.database_url.get_secret_value())
 
 
 def choose_target(settings: Settings, *, sample: bool = False, reads_only: bool = False) -> Target:

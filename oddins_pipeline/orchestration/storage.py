@@ -20,11 +20,12 @@ from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import DagsterPostgresException, retry_pg_connection_fn
 from sqlalchemy import create_engine, text
-from sqlalchemy.engine import URL, Engine, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, ProgrammingError
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import DBAPIError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
-from oddins_pipeline.errors import DatabaseError, SchemaError, UsageError
+from oddins_pipeline.config.database_url import parse
+from oddins_pipeline.errors import DatabaseError, SchemaError
 from oddins_pipeline.logs import sanitize
 
 SCHEMA = "dagster"
@@ -69,22 +70,18 @@ def storage_url(catalog_url: str) -> str:
 
     All other parameters (sslmode, host, …) stay; `options` is added to. `public` is left out of
     the search path, or Dagster would take the catalog's tables and migrations for its own.
-    Raises UsageError, which does not quote the URL, when it cannot be read.
     """
-    try:
-        url = make_url(catalog_url)
-    except (ArgumentError, ValueError):
-        url = URL.create("")
-    if url.get_backend_name() not in {"postgresql", "postgres"}:
-        raise UsageError("DATABASE_URL is not of the form postgresql://user:password@host/name")
-    given = url.query.get("options", ())
-    options = [given] if isinstance(given, str) else list(given)
-    url = url.set(drivername="postgresql+psycopg2").update_query_dict(
-        {
-            # Its columns hold UTC without saying so; the server's own zone may be another.
-            "options": " ".join([*options, f"-csearch_path={SCHEMA}", "-ctimezone=UTC"]),
-            "application_name": APPLICATION_NAME,
-        }
+    query = parse(catalog_url)
+    # Its columns hold UTC without saying so; the server's own zone may be another.
+    options = f"{query.get('options', '')} -csearch_path={SCHEMA} -ctimezone=UTC".strip()
+    query |= {"options": options, "application_name": APPLICATION_NAME}
+    url = URL.create(
+        "postgresql+psycopg2",
+        # A password alone, and hosts and ports in their every form, fit into the query only.
+        password=query.pop("password", None) if "user" in query else None,
+        username=query.pop("user", None),
+        database=query.pop("dbname", None),
+        query=query,
     )
     return url.render_as_string(hide_password=False)
 

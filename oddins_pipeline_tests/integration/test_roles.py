@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
@@ -162,3 +164,37 @@ def test_a_standby_is_named_before_the_request(oddins: Oddins, provider: SampleP
     assert "point DATABASE_URL at the primary" in doctor.stdout
     assert_permanent(done)
     assert provider.requests == []
+
+
+def test_psql_gets_every_secret_and_shows_none_in_its_arguments(
+    service: Service, tmp_path: Path
+) -> None:
+    program = tmp_path / "bin" / "psql"
+    program.parent.mkdir()
+    program.write_text(
+        '#!/bin/sh\necho "$@"; echo "$PGPASSWORD $PGPASSFILE" >&2; cat "$PGSERVICEFILE" >&2\n'
+    )
+    program.chmod(0o755)
+    separator = "&" if "?" in service.database else "?"
+    url = f"{service.database}{separator}p%61ssword=w0rd-1&sslpassword=w0rd-2&passfile=/w0rd-3"
+    path = f"{program.parent}:{os.environ['PATH']}"
+    done = service.run("db", "psql", "-c", "x", DATABASE_URL=url, PATH=path)
+    assert done.code == 0, done.stderr
+    assert "w0rd" not in done.stdout
+    assert done.stdout.endswith("-c x\n")
+    assert "w0rd-1 /w0rd-3\n[oddins]\nsslpassword=w0rd-2\n" in done.stderr
+    assert "w0rd" not in service.run("db", "url", DATABASE_URL=url).stdout
+    real = service.run("db", "psql", "-Atc", "SELECT 6 * 7", DATABASE_URL=url)
+    assert real.stdout == "42\n", real.stderr
+
+
+def test_a_sync_works_on_several_hosts_and_a_percent_encoded_socket(service: Service) -> None:
+    found = psycopg.conninfo.conninfo_to_dict(service.database)
+    socket, port = quote(str(found["host"]), safe=""), found["port"]
+    url = (
+        f"postgresql://postgres:a%2Bb@%2Fnowhere:{port},{socket}:{port}/{found['dbname']}"
+        "?target_session_attrs=read-write"
+    )
+    done = service.sync(DATABASE_URL=url)
+    assert done.code == 0, done.stderr
+    assert service.query("SELECT count(*) > 0 FROM dagster.runs") == [(True,)]

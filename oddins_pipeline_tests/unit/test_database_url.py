@@ -1,0 +1,101 @@
+"""The database's URL: what libpq reads is accepted, what is ambiguous refused, nothing quoted."""
+
+from __future__ import annotations
+
+import pytest
+from sqlalchemy import create_engine
+from sqlalchemy.engine import make_url
+
+from oddins_pipeline.config import database_url
+from oddins_pipeline.config.settings import load_settings
+from oddins_pipeline.errors import UsageError
+from oddins_pipeline.logs import redact
+from oddins_pipeline.orchestration.storage import storage_url
+
+WORD = "s3cretword"
+
+
+@pytest.mark.parametrize("sign", ["@", "/", "?", "#", "@/", "/@", "/x?", "?a=b&", "#@", "%", " "])
+@pytest.mark.parametrize("form", ["u:{}@h/db", "u:{}@h:1,h2:2/db", "h/db?password={}@x"])
+def test_an_ambiguous_password_is_refused_without_quoting_it(
+    monkeypatch: pytest.MonkeyPatch, sign: str, form: str
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql://" + form.format(f"{WORD}{sign}t41l"))
+    with pytest.raises(UsageError) as caught:
+        load_settings()
+    assert str(caught.value).startswith("DATABASE_URL ")
+    assert WORD not in str(caught.value)
+    assert "t41l" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("query", "named"),
+    [
+        ("schema=public", "schema"),
+        ("sslmode=require&pgbouncer=true", "pgbouncer"),
+        ("ssl=1", "ssl"),
+        ("connection_limit=5&password=x", "connection_limit"),
+    ],
+)
+def test_a_parameter_of_another_tool_is_refused_by_name(query: str, named: str) -> None:
+    found = database_url.problem(f"postgresql://u:p@h/db?{query}")
+    assert found == f"has the parameter {named}, which libpq does not know; leave it out"
+
+
+def test_the_rest_of_a_password_is_not_taken_for_a_parameters_name() -> None:
+    found = database_url.problem(f"postgresql://h/db?password=a&{WORD}=1")
+    assert found is not None
+    assert "%26" in found
+    assert WORD not in found
+
+
+@pytest.mark.parametrize(
+    ("rest", "expected", "place"),
+    [
+        ("u:p@h1:1,h2:2/db", {"host": "h1,h2", "port": "1,2"}, "db on h1:1, h2:2"),
+        ("u:p@h1,h2/db?port=7", {"host": "h1,h2", "port": "7,7"}, "db on h1:7, h2:7"),
+        ("u@%2Frun%2Fpg:7/db", {"host": "/run/pg", "port": "7"}, "db on local socket:7"),
+        ("/db?host=/run/pg", {"host": "/run/pg"}, "db on local socket"),
+        ("u:p@[fd00::1]:6/db", {"host": "fd00::1", "port": "6"}, "db on fd00::1:6"),
+        ("[::1],[::2]/db", {"host": "::1,::2"}, "db on ::1, ::2"),
+        ("u:p@h/db?ssl=true", {"sslmode": "require"}, "db on h"),
+        ("h/db?password=a+b%26", {"password": "a+b&"}, "db on h"),
+        ("u%40srv:p%2F@h/db", {"user": "u@srv", "password": "p/"}, "db on h"),
+        (":7/db", {"port": "7"}, "db on local socket:7"),
+        ("/?service=odds", {"service": "odds"}, "the database of service odds"),
+        ("h/db?options=-cwork_mem%3D8MB", {}, "db on h"),
+    ],
+)
+def test_what_libpq_reads_reaches_both_drivers(
+    rest: str, expected: dict[str, str], place: str
+) -> None:
+    url = f"postgresql://{rest}"
+    assert database_url.problem(url) is None
+    assert database_url.parse(url).items() >= expected.items()
+    assert database_url.describe(url) == place
+    made = make_url(storage_url(url))
+    _, arguments = create_engine(made).dialect.create_connect_args(made)
+    assert {name: str(value) for name, value in arguments.items()}.items() >= expected.items()
+    assert arguments["options"].endswith("-csearch_path=dagster -ctimezone=UTC")
+
+
+@pytest.mark.parametrize(
+    "rest",
+    [
+        f"u:{WORD}@h/db",
+        f":{WORD}@h/db",
+        f"u@h/db?password={WORD}",
+        f"u@h/db?p%61ssword={WORD}&sslmode=require",
+        f"u@h/db?sslpassword={WORD}&passfile=/{WORD}",
+        f"u:{WORD}@h/db?%70assfile={WORD}",
+        f"u@h/db?oauth_client_secret={WORD}",
+    ],
+)
+def test_no_spelling_of_a_secret_is_shown(monkeypatch: pytest.MonkeyPatch, rest: str) -> None:
+    url = f"postgresql://{rest}"
+    monkeypatch.setenv("DATABASE_URL", url)
+    load_settings()
+    assert WORD not in database_url.masked(url)
+    assert WORD not in str(database_url.without_secrets(url)[0])
+    if "=/" not in rest and "%70assfile" not in rest:
+        assert WORD not in redact(f"failed: {url}")
