@@ -67,6 +67,11 @@ def sample_option(help_text: str = "The sample database; APP_ENV=local only.") -
     return click.option("--sample", is_flag=True, help=help_text)
 
 
+def fault_option(help_text: str) -> Callable[[F], F]:
+    """`--fault`."""
+    return click.option("--fault", multiple=True, metavar="[LIST=]SCRIPT", help=help_text)
+
+
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
 
 

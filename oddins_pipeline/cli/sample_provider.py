@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import click
 
+from oddins_pipeline.cli.context import fault_option
 from oddins_pipeline.errors import UsageError
 
 
@@ -12,7 +13,7 @@ from oddins_pipeline.errors import UsageError
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True)
 @click.option("--scale", type=click.FloatRange(0, 1000), default=1, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
-@click.option("--fault", default="", help="For example rate-limit:2,reset,ok.")
+@fault_option("For example rate-limit:2,reset,ok, or bets=shrunk for one list.")
 @click.option(
     "--subscription-ends",
     default="2099-01-01",
@@ -39,7 +40,7 @@ def command(
     port: int,
     scale: float,
     seed: int,
-    fault: str,
+    fault: tuple[str, ...],
     subscription_ends: str,
     day_limit: int,
     minute_limit: int,

@@ -8,7 +8,7 @@ import time
 import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any, TypeVar
 
 import click
@@ -18,7 +18,14 @@ from oddins_pipeline.catalog.lists import LISTS
 from oddins_pipeline.catalog.reference_list import ReferenceList
 from oddins_pipeline.catalog.requests import Params
 from oddins_pipeline.catalog.season_range import FIRST_SEASON, last_season
-from oddins_pipeline.cli.context import App, json_option, sample_option, show_json, show_table
+from oddins_pipeline.cli.context import (
+    App,
+    fault_option,
+    json_option,
+    sample_option,
+    show_json,
+    show_table,
+)
 from oddins_pipeline.config.dagster_home import home_from_env
 from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.errors import InterruptedSyncError, LockHeldError, OddinsError, UsageError
@@ -41,6 +48,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
     sample_option("Generated data; APP_ENV=local only."),
+    fault_option("An error that the sample provider plays; with --sample."),
     click.option(
         "--lock-timeout",
         type=click.FloatRange(0),
@@ -72,6 +80,7 @@ class Options:
     """What every sync takes from its command line."""
 
     sample: bool
+    fault: tuple[str, ...]
     lock_timeout: float
     force: bool
     replay: bool
@@ -133,9 +142,14 @@ def _sync(
     """Runs one sync; `asset` is the one whose op takes `config`."""
     started = time.monotonic()
     home_from_env()
+    if options.fault:
+        _check_faults(options)
     workspace = app.open(
         sample=options.sample, reads_only=options.replay, log_format=options.log_format
     )
+    if options.fault and workspace.settings.sample_url:
+        raise UsageError("give --fault to the sample provider that ODDINS_SAMPLE_URL names")
+    workspace = replace(workspace, faults=options.fault)
     key = SyncKey(plan.entity, full=not params)
     with _session(workspace, key, params, options) as session:
         if options.dry_run:
@@ -148,6 +162,18 @@ def _sync(
     shown = {**result.as_dict(), "seconds": round(time.monotonic() - started, 2)}
     logger.info("job completed", extra={"seconds": shown["seconds"]})
     show_json(shown) if options.as_json else _show(shown, workspace)
+
+
+def _check_faults(options: Options) -> None:
+    """Raises UsageError."""
+    from oddins_pipeline.sample_provider.faults import parse_scripts
+
+    if not options.sample:
+        raise UsageError("--fault is played by the sample provider; add --sample")
+    try:
+        parse_scripts(options.fault, ("/leagues", *(spec.path for spec in LISTS)))
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 @contextmanager

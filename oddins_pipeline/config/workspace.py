@@ -76,11 +76,14 @@ def _faults(settings: Settings, *, sample: bool, reads_only: bool) -> Iterator[s
 
 @dataclass(frozen=True)
 class Workspace:
-    """What a process works with: its settings, its provider, and its database at `url`."""
+    """What a process works with: its settings, its provider, and its database at `url`; `faults`
+    are those that the sample provider is to play.
+    """
 
     settings: Settings
     target: Target
     url: str
+    faults: tuple[str, ...] = ()
 
     @property
     def source(self) -> str:

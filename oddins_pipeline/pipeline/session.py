@@ -63,16 +63,18 @@ class Session:
             key = settings.api_key.get_secret_value() if settings.api_key else SAMPLE_KEY
             if self.workspace.target.sample:
                 key = SAMPLE_KEY
-                base_url = settings.sample_url or stack.enter_context(_sample_provider())
+                base_url = settings.sample_url or stack.enter_context(
+                    _sample_provider(self.workspace.faults)
+                )
             log = RequestLog(self.connection, self.run_id, settings.requests_per_minute)
             yield stack.enter_context(ApiFootball(base_url, key, settings.http, log))
 
 
 @contextmanager
-def _sample_provider() -> Iterator[str]:
+def _sample_provider(faults: tuple[str, ...]) -> Iterator[str]:
     from oddins_pipeline.sample_provider import SampleProvider
 
-    with SampleProvider() as running:
+    with SampleProvider(faults=faults) as running:
         logger.info("sample provider started: generated data, not the provider's")
         yield running.url
 

@@ -6,7 +6,7 @@ import base64
 import json
 import re
 import zlib
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -70,6 +70,8 @@ class Question:
 
 
 Fault = Callable[[Question], Reply]
+Script = list[tuple[str, str]]
+"""Names of faults and their arguments, one a request."""
 
 _MESSAGE = b'{"message":"Something went wrong while fetching details. Try again later."}'
 
@@ -106,6 +108,13 @@ def _changed(**changes: Any) -> Fault:
 
 def _spoilt(change: Callable[[bytes], bytes]) -> Fault:
     return lambda q: Reply(body=change(q.envelope()))
+
+
+def _number(number: bytes) -> Fault:
+    """In place of the first year, or of a list's first id."""
+    return _spoilt(
+        lambda body: re.sub(rb'("year"|[\[,]{"id"):\d+', rb"\1:" + number, body, count=1)
+    )
 
 
 FAULTS: dict[str, Fault] = {
@@ -177,18 +186,16 @@ FAULTS: dict[str, Fault] = {
     "bom": _spoilt(lambda body: b"\xef\xbb\xbf" + body),
     "latin-1": _spoilt(lambda body: body.decode().encode("latin-1", "replace")),
     "wrong-charset": _spoilt(lambda body: body.decode().encode("utf-16")),
-    "nul": _spoilt(lambda body: body.replace(b"Premier League", b"Premier\\u0000League", 1)),
-    "surrogate": _spoilt(lambda body: body.replace(b"Premier League", b"Premier\\ud800League", 1)),
+    "nul": _spoilt(lambda body: re.sub(rb'"name":"', rb'"name":"\\u0000', body, count=1)),
+    "surrogate": _spoilt(lambda body: re.sub(rb'"name":"', rb'"name":"\\ud800', body, count=1)),
     "deep": lambda q: Reply(
         body=q.envelope()[:-1] + b',"x":' + b"[" * 100_000 + b"]" * 100_000 + b"}"
     ),
     "absurd-date": _spoilt(lambda body: re.sub(rb'-05-\d\d"', b'-02-31"', body, count=1)),
     "duplicate-keys": _spoilt(lambda body: body.replace(b'"name":', b'"name":"Twice","name":', 1)),
-    "huge-number": _spoilt(lambda body: re.sub(rb'"year":\d+', b'"year":1e400', body, count=1)),
-    "huge-integer": _spoilt(
-        lambda body: re.sub(rb'"year":\d+', b'"year":' + b"9" * 5_000, body, count=1)
-    ),
-    "unknown-field": _spoilt(lambda body: body.replace(b'"year":', b'"novelty":[],"year":', 1)),
+    "huge-number": _number(b"1e400"),
+    "huge-integer": _number(b"9" * 5_000),
+    "unknown-field": _spoilt(lambda body: body.replace(b'"id":', b'"novelty":[],"id":', 1)),
 }
 
 SPELLINGS: dict[str, Callable[[str], str]] = {
@@ -206,12 +213,30 @@ REJECTED = frozenset({"no-key", "bad-key", "ip", "domain"})
 """Faults of the key and its address: /status, which uses none of them up, meets them too."""
 
 
-def parse(script: str) -> list[tuple[str, str]]:
+def parse_scripts(faults: Iterable[str], paths: Iterable[str]) -> dict[str, Script]:
+    """The script of each path. One of `faults` is played by every list, or by one: `bets=reset,ok`,
+    where a list's name is the last part of its path.
+
+    Raises ValueError naming what is known.
+    """
+    names = {path.rpartition("/")[2]: path for path in paths}
+    found: dict[str, Script] = {path: [] for path in names.values()}
+    for fault in faults:
+        only = re.match(r"(\w+)=", fault)
+        if only and only[1] not in names:
+            raise ValueError(f"unknown list {only[1]}; known are {', '.join(names)}")
+        script = parse(fault[only.end() :] if only else fault)
+        for path in [names[only[1]]] if only else names.values():
+            found[path] += script
+    return found
+
+
+def parse(script: str) -> Script:
     """`rate-limit:2,429@3,429:2@3,ok` as (name, argument) pairs, one a request.
 
     Raises ValueError naming what is known.
     """
-    found: list[tuple[str, str]] = []
+    found: Script = []
     for part in filter(None, (piece.strip() for piece in script.split(","))):
         head, _, argument = part.partition("@")
         name, _, times = head.partition(":")

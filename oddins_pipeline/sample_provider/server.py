@@ -10,7 +10,7 @@ import socket
 import struct
 import threading
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import replace
 from functools import lru_cache
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
@@ -29,6 +29,7 @@ from oddins_pipeline.sample_provider.faults import (
     Reply,
     envelope,
     parse,
+    parse_scripts,
 )
 from oddins_pipeline.sample_provider.filters import Query, filtered, wrong_parameter
 from oddins_pipeline.sample_provider.generator import generate_leagues
@@ -42,14 +43,15 @@ class SampleProvider:
     a reference list, by path; `delay` is in
     seconds before each response; `requests` lists (monotonic time, path, query) as they come;
     `announce` is called with a line for each. `subscription_ends` is an ISO moment. The account's
-    limits are enforced: a request beyond them gets the provider's error.
+    limits are enforced: a request beyond them gets the provider's error. `faults` are played from
+    the start: see `faults.parse_scripts`.
     """
 
     def __init__(
         self,
         scale: float = 1,
         seed: int = 1,
-        faults: str = "",
+        faults: Iterable[str] = (),
         port: int = 0,
         day_limit: int = 7500,
         minute_limit: int = 300,
@@ -67,8 +69,8 @@ class SampleProvider:
         self.minute_limit = minute_limit
         self.subscription_ends = subscription_ends
         self.announce: Callable[[str], Any] = lambda _line: None
-        self._scripts: dict[str, list[tuple[str, str]]] = {}
-        self.script(faults)
+        self._scripts = parse_scripts(faults, ("/leagues", *self.lists))
+        self._note_lapsed()
         self._lock = threading.Lock()
         self._full = envelope(self.entries)
         self._server = _Server((host, port), self)
@@ -91,6 +93,9 @@ class SampleProvider:
     def script(self, faults: str, path: str = "/leagues") -> None:
         """Plays these faults from the next request for `path` on."""
         self._scripts[path] = parse(faults)
+        self._note_lapsed()
+
+    def _note_lapsed(self) -> None:
         self._lapsed = any(
             name == "lapsed" for script in self._scripts.values() for name, _ in script
         )

@@ -103,3 +103,36 @@ def test_every_sync_waits_for_the_same_lock(service: Service) -> None:
         holder.execute("SELECT pg_advisory_lock(%s)", (lock_id(),))
         assert service.run("sync", "bets", **service.environment()).code == 75
     assert service.provider.requests == []
+
+
+def test_the_sample_provider_plays_a_lists_faults_within_a_sync(service: Service) -> None:
+    given = {"DATABASE_URL": service.database, "ODDINS_HTTP_ATTEMPTS": "1"}
+    before = service.run("sync", "bookmakers", "--sample", "--json", **given)
+    assert before.code == 0, before.stderr
+    for fault, sentence in (
+        ("shrunk", "28 of the 32 listed bookmakers"),
+        ("other-get", "answers another request"),
+        ("bets=suspended", None),
+    ):
+        done = service.run("sync", "bookmakers", "--sample", "--json", "--fault", fault, **given)
+        assert done.code == (1 if sentence else 0), done.stderr
+        assert (sentence or "") in done.stderr
+
+
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        (("--fault", "reset"), "add --sample"),
+        (("--sample", "--fault", "rest"), "unknown fault rest; known are ok, no-key"),
+        (
+            ("--sample", "--fault", "teams=reset"),
+            "unknown list teams; known are leagues, bookmakers",
+        ),
+    ],
+)
+def test_a_fault_that_cannot_be_played_is_a_wrong_option(
+    service: Service, options: tuple[str, ...], sentence: str
+) -> None:
+    done = service.run("sync", "bets", *options, **service.environment())
+    assert done.code == 2
+    assert sentence in done.stderr

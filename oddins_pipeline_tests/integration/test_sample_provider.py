@@ -7,6 +7,7 @@ import signal
 import subprocess
 import sys
 from typing import Any
+from urllib.parse import parse_qsl, urlsplit
 
 import httpx
 import pytest
@@ -43,11 +44,27 @@ def test_what_oversteps_the_day_is_an_error_and_status_is_free() -> None:
 
 @pytest.mark.parametrize("fault", ["bad-key", "ip", "domain"])
 def test_a_key_that_is_rejected_is_so_for_status_too(fault: str) -> None:
-    with SampleProvider(0.01, faults=fault) as provider:
+    with SampleProvider(0.01, faults=(fault,)) as provider:
         rejected = [ask(provider, path)[0]["errors"] for path in ("/status", "/leagues")]
         assert rejected[0] == rejected[1]
         assert rejected[0]
         assert not ask(provider)[0]["errors"]
+
+
+def test_a_fault_is_played_by_every_list_or_by_the_one_it_names() -> None:
+    with SampleProvider(0.01, faults=("plan", "bets=ok,error@bug")) as provider:
+        paths = ("/leagues", "/odds/bookmakers", "/odds/bets")
+        assert [list(ask(provider, path)[0]["errors"]) for path in paths] == [["plan"]] * 3
+        assert [list(ask(provider, path)[0]["errors"]) for path in paths] == [[]] * 3
+        assert [list(ask(provider, path)[0]["errors"]) for path in paths] == [[], [], ["bug"]]
+
+
+@pytest.mark.parametrize("path", ["/leagues?season=2024", "/odds/bets", "/leagues/seasons"])
+def test_a_response_repeats_its_request_with_a_fault_too(path: str) -> None:
+    with SampleProvider(0.01, faults=("ok,shrunk,suspended",)) as provider:
+        echoes = [(r["get"], r["parameters"]) for r, _ in (ask(provider, path) for _ in range(3))]
+    parts = urlsplit(path)
+    assert echoes == [(parts.path.strip("/"), dict(parse_qsl(parts.query)) or [])] * 3
 
 
 def test_the_command_serves_a_free_account_and_reports_of_each_request() -> None:
