@@ -22,7 +22,7 @@ def build_definitions(**overrides: Any) -> dg.Definitions:
     """Fresh definitions; `overrides` replace resources by name, for tests and the command line."""
     automation = AutomationSettings()
     return dg.Definitions(
-        assets=[raw_leagues, catalog, *map(build_asset, LISTS)],
+        assets=dg.with_source_code_references([raw_leagues, catalog, *map(build_asset, LISTS)]),
         jobs=[*SYNC_JOBS, backfill_seasons, prune_runs],
         schedules=build_schedules(automation),
         sensors=build_sensors(automation),

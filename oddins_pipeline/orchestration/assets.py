@@ -1,6 +1,5 @@
 """Assets: `raw_leagues`, then the catalog, whose four tables are always written together."""
 
-import warnings
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,23 +9,21 @@ from pydantic import Field
 from oddins_pipeline.catalog.entities import LEAGUES
 from oddins_pipeline.database.payloads import Payload
 from oddins_pipeline.orchestration.io_manager import Slice
-from oddins_pipeline.orchestration.jobs import CATALOG, RAW
+from oddins_pipeline.orchestration.jobs import CATALOG, OWNERS, RAW
 from oddins_pipeline.orchestration.session import RunSession
-from oddins_pipeline.orchestration.table_metadata import column_schema, response_schema
+from oddins_pipeline.orchestration.table_metadata import response_schema, table_metadata
 from oddins_pipeline.pipeline.league_sync import LEAGUE_SYNC, LeagueFilter
 from oddins_pipeline.pipeline.sync import Sync
 from oddins_pipeline.schema import CATALOG as ALL_TABLES
 
 TABLES = {name: ALL_TABLES[name] for name in LEAGUES.tables}
 
-# The data version, which lets consumers react to changes only, has been beta since Dagster 1.3; the
-# others are about Dagster's own calls. None is for a user to act on.
-warnings.filterwarnings(
-    "ignore", message=".*(`data_version`|`include_sources`|yaml-defined)", category=dg.BetaWarning
-)
-
-OWNERS = ["team:odds-data"]
 GROUP = "catalog"
+
+RAW_METADATA = {
+    "dagster/table_name": "public.provider_payloads",
+    "dagster/column_schema": response_schema(*TABLES.values()),
+}
 
 _KEPT = (
     "\n\nNothing is ever deleted: what the provider no longer lists gets `delisted_at`."
@@ -61,7 +58,8 @@ class LeaguesConfig(dg.Config):
     required_resource_keys={"sync_session", "api_football"},
     description="The provider's response to `/leagues`, byte for byte, in `provider_payloads`."
     " One request; a response whose content the tables show already is not stored again.",
-    metadata={"dagster/column_schema": response_schema(*TABLES.values())},
+    metadata=RAW_METADATA,
+    code_version=str(LEAGUES.normaliser),
 )
 def raw_leagues(context: dg.AssetExecutionContext, config: LeaguesConfig) -> dg.Output[Any]:
     """Fetches one response, or loads the archived one with `replay`."""
@@ -92,7 +90,8 @@ def versioned(value: Any, **options: Any) -> dg.Output[Any]:
             kinds={"postgres"},
             io_manager_key="postgres_io_manager",
             is_required=False,
-            metadata={"dagster/column_schema": column_schema(table)},
+            metadata=table_metadata(table),
+            code_version=str(LEAGUES.normaliser),
         )
         for name, table in TABLES.items()
     },

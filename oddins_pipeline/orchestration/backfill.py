@@ -18,6 +18,7 @@ from oddins_pipeline.orchestration.jobs import (
     BACKFILL_JOB,
     BACKFILL_STEP,
     MAX_RUNTIME_TAG,
+    OWNERS,
     RAW,
     REQUEST_TAG,
 )
@@ -101,7 +102,10 @@ def _begin(context: dg.OpExecutionContext, session: Session) -> bool:
 @dg.job(
     name=BACKFILL_JOB,
     partitions_def=seasons,
-    description="Fetches one season a run: adds and updates, never delists.",
+    description="Fetches one season a run: adds and updates, never delists. While background"
+    " requests are blocked (little quota left, or a final failure: see `oddins status`) it fails"
+    " without one.",
+    owners=OWNERS,
     tags={**MAX_RUNTIME_TAG, "dagster/priority": "-10"},
 )
 def backfill_seasons() -> None:

@@ -164,6 +164,10 @@ def row_count_change(facts: ListFacts) -> Result:
     return Result(True, f"{words}.")
 
 
+_ROW_COUNT_RULE = (
+    f"A publication delists at most {MAX_LOST_PERCENT} % of the listed rows, and adds at most"
+    f" {MAX_GAINED_PERCENT} %."
+)
 _ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 
 CHECKS = (
@@ -171,40 +175,43 @@ CHECKS = (
         RAW,
         "freshness",
         _ERROR,
-        "The last full sync must be younger than ODDINS_STALE_AFTER_HOURS.",
+        "The last full sync is younger than ODDINS_STALE_AFTER_HOURS, whatever partial ones"
+        " did since.",
         freshness,
     ),
     Check(
         RAW,
         "anomalies",
         _WARN,
-        "Warns when the newest response held anything but the known duplicates.",
+        "The newest response holds nothing that was quarantined, unknown or duplicate but the known"
+        " duplicates.",
         anomalies,
     ),
     Check(
         "leagues",
         "row_count_change",
         _WARN,
-        f"Warns when a publication lost more than {MAX_LOST_PERCENT} % of the listed rows or gained"
-        f" more than {MAX_GAINED_PERCENT} %.",
+        _ROW_COUNT_RULE,
         row_count_change,
     ),
-    Check("seasons", "no_orphan", _ERROR, "A listed row must have a listed parent.", no_orphan),
+    Check("seasons", "no_orphan", _ERROR, "Each listed row has a listed parent.", no_orphan),
     Check(
         "seasons",
         "one_current",
         _WARN,
-        "Warns of leagues with several current seasons.",
+        "Each league has at most one current season.",
         one_current,
     ),
     Check(
         "seasons",
         "plausible_years",
         _WARN,
-        "Warns of years and dates that do not fit together.",
+        "Years and dates fit together: no end before its start, none years off.",
         plausible_years,
     ),
-    Check("season_coverage", "one_to_one", _ERROR, "Each season must have one row.", one_coverage),
+    Check(
+        "season_coverage", "one_to_one", _ERROR, "Each season has exactly one row.", one_coverage
+    ),
 )
 
 
@@ -213,15 +220,14 @@ LIST_CHECKS = (
         "",
         "freshness",
         _WARN,
-        "The last sync must be younger than ODDINS_LISTS_STALE_AFTER_HOURS.",
+        "The last sync is younger than ODDINS_LISTS_STALE_AFTER_HOURS.",
         freshness,
     ),
     Check(
         "",
         "row_count_change",
         _WARN,
-        f"Warns when a publication lost more than {MAX_LOST_PERCENT} % of the listed rows or gained"
-        f" more than {MAX_GAINED_PERCENT} %.",
+        _ROW_COUNT_RULE,
         row_count_change,
     ),
 )

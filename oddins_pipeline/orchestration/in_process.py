@@ -15,7 +15,7 @@ from oddins_pipeline.errors import OddinsError, RunFailedError
 from oddins_pipeline.orchestration.failures import step_failure
 from oddins_pipeline.orchestration.jobs import COMMAND_TAG
 from oddins_pipeline.orchestration.runs import fail_orphaned_runs
-from oddins_pipeline.orchestration.session import RunSession
+from oddins_pipeline.orchestration.session import RunSession, tag_run
 from oddins_pipeline.orchestration.storage import storage_errors
 from oddins_pipeline.pipeline.sync import SyncResult
 
@@ -45,6 +45,7 @@ def run_job(
             },
             raise_on_error=False,
         )
+        tag_run(instance, session.run_id, run)
         if not result.success:
             raise run.of(entity).error or _unexpected(instance, session.run_id)
     gc.freeze()  # at exit, the collector would look at all of Dagster's graph once more

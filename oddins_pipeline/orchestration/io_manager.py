@@ -24,7 +24,7 @@ from oddins_pipeline.orchestration.change_summary import SCAN_LIMIT, markdown
 from oddins_pipeline.orchestration.failures import to_dagster_failure
 from oddins_pipeline.orchestration.jobs import RAW
 from oddins_pipeline.orchestration.session import RunSession
-from oddins_pipeline.orchestration.table_metadata import column_lineage
+from oddins_pipeline.orchestration.table_metadata import column_lineage, table_metadata
 from oddins_pipeline.pipeline.league_sync import LEAGUE_SYNC
 from oddins_pipeline.pipeline.sync import Publication, Sync
 from oddins_pipeline.schema import CATALOG
@@ -121,9 +121,10 @@ class PostgresIOManager(dg.IOManager):
         return {
             "changes": markdown(self._changes(part) if moved else [], all_of_them=moved),
             "dagster/row_count": self._row_count(part.table),
+            **table_metadata(CATALOG[part.table]),
             "dagster/column_lineage": _LINEAGE[part.table],
             "payload_id": payload.id,
-            "unchanged": payload.unchanged,
+            "unchanged": moved == 0,
             "publish_seconds": round(progress.publish_seconds, 3),
             **{f"rows_{what}": number for what, number in asdict(counts).items()},
         }

@@ -1,5 +1,6 @@
 """Names of assets, jobs and tags, and the sync jobs: what both sides import."""
 
+import warnings
 from typing import Any
 
 import dagster as dg
@@ -8,6 +9,15 @@ from oddins_pipeline.catalog.entities import LEAGUES, Entity
 from oddins_pipeline.catalog.lists import LISTS
 from oddins_pipeline.catalog.reference_list import ReferenceList
 
+# The data version, which lets consumers react to changes only, has been beta since Dagster 1.3; so
+# are owners and links to the source. The others are about Dagster's own calls.
+warnings.filterwarnings(
+    "ignore",
+    message=".*(`data_version`|`owners`|CodeReference|source_code|`include_sources`|yaml-defined)",
+    category=dg.BetaWarning,
+)
+
+OWNERS = ["team:odds-data"]
 RAW = "raw_leagues"
 CATALOG = "catalog"
 CHECKS_STEP = "catalog_checks"
@@ -29,6 +39,9 @@ request.
 COMMAND_TAG = "oddins/command"
 """On runs of the command line, which are connected before Dagster knows of them."""
 
+PAYLOAD_TAG, VERSION_TAG = "oddins/payload", "oddins/version"
+"""What a run published, and by which version: set once it has published."""
+
 MAX_RUNTIME_TAG = {"dagster/max_runtime": "1800"}
 """Ends a run that died together with its code server, which run monitoring does not notice."""
 
@@ -48,6 +61,7 @@ sync_leagues = dg.define_asset_job(
     description="Fetches the whole list of competitions and publishes it.",
     # Ahead of any number of backfills in the queue.
     tags={**MAX_RUNTIME_TAG, "dagster/priority": "10"},
+    owners=OWNERS,
 )
 
 
@@ -57,6 +71,7 @@ def _list_job(spec: ReferenceList) -> Any:
         selection=dg.AssetSelection.assets(spec.name),
         description=f"Fetches the {spec.name} and publishes them.",
         tags={**MAX_RUNTIME_TAG, "dagster/priority": "5"},
+        owners=OWNERS,
     )
 
 

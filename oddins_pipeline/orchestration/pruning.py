@@ -5,7 +5,7 @@ from datetime import datetime, timedelta, timezone
 import dagster as dg
 
 from oddins_pipeline.config.settings import load_settings
-from oddins_pipeline.orchestration.jobs import PRUNE_JOB
+from oddins_pipeline.orchestration.jobs import OWNERS, PRUNE_JOB
 
 FINISHED = [
     dg.DagsterRunStatus.SUCCESS,
@@ -50,6 +50,7 @@ def prune_old_runs(context: dg.OpExecutionContext) -> None:
     name=PRUNE_JOB,
     description="Deletes Dagster's runs and their events past ODDINS_KEEP_RUNS_DAYS.",
     tags={"dagster/priority": "-20"},
+    owners=OWNERS,
 )
 def prune_runs() -> None:
     """One op."""

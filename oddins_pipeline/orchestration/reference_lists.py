@@ -9,11 +9,12 @@ from pydantic import Field
 from oddins_pipeline.catalog.reference_list import ReferenceList
 from oddins_pipeline.database.catalog_facts import load_list_facts
 from oddins_pipeline.errors import OddinsError
-from oddins_pipeline.orchestration.assets import GROUP, OWNERS, versioned
+from oddins_pipeline.orchestration.assets import GROUP, versioned
 from oddins_pipeline.orchestration.checks import LIST_CHECKS, results
 from oddins_pipeline.orchestration.failures import to_dagster_failure
+from oddins_pipeline.orchestration.jobs import OWNERS
 from oddins_pipeline.orchestration.session import RunSession
-from oddins_pipeline.orchestration.table_metadata import column_schema
+from oddins_pipeline.orchestration.table_metadata import table_metadata
 from oddins_pipeline.pipeline.list_sync import list_sync
 from oddins_pipeline.pipeline.staleness import stale_after
 from oddins_pipeline.pipeline.sync import Sync
@@ -45,7 +46,8 @@ def build_asset(spec: ReferenceList) -> dg.AssetsDefinition:
         required_resource_keys={"sync_session", "api_football"},
         description=f"{spec.description} One request to `{spec.path}`. Nothing is ever deleted:"
         " what the provider no longer lists gets `delisted_at`.",
-        metadata={"dagster/column_schema": column_schema(CATALOG[spec.name])},
+        metadata=table_metadata(CATALOG[spec.name]),
+        code_version=str(spec.entity.normaliser),
     )
     def materialize(context: dg.AssetExecutionContext, config: ListConfig) -> dg.Output[Any]:
         run: RunSession = context.resources.sync_session

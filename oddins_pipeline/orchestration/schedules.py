@@ -7,7 +7,7 @@ import dagster as dg
 from oddins_pipeline.catalog.entities import LEAGUES, Entity
 from oddins_pipeline.catalog.lists import LISTS
 from oddins_pipeline.config.settings import AutomationSettings
-from oddins_pipeline.orchestration.jobs import PRUNE_JOB, sync_job
+from oddins_pipeline.orchestration.jobs import OWNERS, PRUNE_JOB, sync_job
 from oddins_pipeline.orchestration.runs import sync_in_progress
 
 
@@ -37,6 +37,7 @@ def build_schedules(settings: AutomationSettings) -> list[dg.ScheduleDefinition]
             job_name=PRUNE_JOB,
             cron_schedule="40 3 * * 0",
             default_status=_status(settings),
+            owners=OWNERS,
             description="Deletes Dagster's runs and events that are past ODDINS_KEEP_RUNS_DAYS.",
         ),
     ]
@@ -52,6 +53,7 @@ def _sync_schedule(
         execution_timezone=settings.sync_timezone,
         default_status=_status(settings),
         description=description,
+        owners=OWNERS,
     )
     def scheduled_sync(
         context: dg.ScheduleEvaluationContext,

@@ -20,6 +20,7 @@ from oddins_pipeline.orchestration.failures import run_failure
 from oddins_pipeline.orchestration.jobs import (
     BACKFILL_JOB,
     CLAIM_TAG,
+    OWNERS,
     REQUEST_TAG,
     SYNC_JOBS,
     sync_job,
@@ -71,6 +72,7 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
             job_name=BACKFILL_JOB,
             minimum_interval_seconds=15,
             default_status=status,
+            owners=OWNERS,
             description="Starts a backfill for each season in `backfill_requests`, and follows"
             " every request to done or failed.",
         ),
@@ -80,6 +82,7 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
             jobs=list(SYNC_JOBS),
             minimum_interval_seconds=30,
             default_status=status,
+            owners=OWNERS,
             description="Requests a full sync of what is stale, with growing pauses;"
             " notifies the webhook of a stale catalog and of a subscription that ends.",
         ),
@@ -88,6 +91,7 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
             evaluation_fn=evaluate_failures,
             minimum_interval_seconds=30,
             default_status=status,
+            owners=OWNERS,
             description="Records every run that terminated unexpectedly in `provider_sync_state`,"
             " and fails it when Dagster has not noticed.",
         ),

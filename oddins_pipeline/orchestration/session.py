@@ -13,6 +13,7 @@ from typing import Any
 
 import dagster as dg
 
+from oddins_pipeline import __version__
 from oddins_pipeline.catalog.entities import Entity, SyncKey
 from oddins_pipeline.config.workspace import Workspace, load_workspace
 from oddins_pipeline.database.merge import TableCounts
@@ -20,7 +21,7 @@ from oddins_pipeline.database.payloads import Payload
 from oddins_pipeline.errors import InterruptedSyncError, OddinsError
 from oddins_pipeline.logs import LOGGER, ForwardingHandler, set_run
 from oddins_pipeline.orchestration.failures import step_failure, to_dagster_failure
-from oddins_pipeline.orchestration.jobs import STEPS
+from oddins_pipeline.orchestration.jobs import PAYLOAD_TAG, STEPS, VERSION_TAG
 from oddins_pipeline.orchestration.runs import fail_orphaned_runs, keys_of
 from oddins_pipeline.pipeline.failures import RunFailure, record_failure
 from oddins_pipeline.pipeline.session import Session, open_session
@@ -117,8 +118,17 @@ def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
             raise
         yield run
         stack.close()
+        tag_run(instance, run_id, run)
         if workspace is not None:
             _record_failures(instance, workspace, run, keys, run_id)
+
+
+def tag_run(instance: dg.DagsterInstance, run_id: str, run: RunSession) -> None:
+    """Names what the run published, and by which version, in its tags."""
+    if ids := [
+        str(each.payload.id) for each in run.progress.values() if each.counts and each.payload
+    ]:
+        instance.add_run_tags(run_id, {PAYLOAD_TAG: ",".join(ids), VERSION_TAG: __version__})
 
 
 @contextmanager

@@ -1,5 +1,7 @@
 """Column schemas and lineage of the published tables for the Dagster UI, from `schema`."""
 
+from typing import Any
+
 import dagster as dg
 from sqlalchemy import Column, Table, UniqueConstraint
 from sqlalchemy.dialects import postgresql
@@ -26,6 +28,14 @@ def column_schema(table: Table) -> dg.TableSchema:
         ],
         constraints=dg.TableConstraints(other=_compound_keys(table)),
     )
+
+
+def table_metadata(table: Table) -> dict[str, Any]:
+    """What the definition and each materialization of a table's asset say of it."""
+    return {
+        "dagster/table_name": f"public.{table.name}",
+        "dagster/column_schema": column_schema(table),
+    }
 
 
 def column_lineage(table: Table, upstream: str) -> dg.TableColumnLineage:

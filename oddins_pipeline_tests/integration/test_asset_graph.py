@@ -55,5 +55,19 @@ def test_each_sync_job_runs_only_the_assets_of_its_entity() -> None:
     assert jobs["sync_leagues"] == leagues
 
 
+def test_everything_has_an_owner_and_each_asset_a_version_a_table_and_its_source() -> None:
+    definitions = build_definitions()
+    repository = definitions.get_repository_def()
+    jobs = [job for job in repository.get_all_jobs() if not job.name.startswith("__")]
+    things: list[Any] = [*jobs, *repository.schedule_defs, *repository.sensor_defs]
+    for each in things:
+        ours = not isinstance(each, dg.AutomationConditionSensorDefinition)
+        assert each.owners or not ours, each.name
+    for node in definitions.resolve_asset_graph().asset_nodes:
+        assert node.code_version
+        assert str(node.metadata["dagster/table_name"]).startswith("public.")
+        assert "orchestration/" in str(node.metadata["dagster/code_references"])
+
+
 if __name__ == "__main__":
     SNAPSHOT.write_text(json.dumps(graph(), indent=2) + "\n")

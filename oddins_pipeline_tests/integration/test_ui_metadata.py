@@ -54,7 +54,14 @@ def test_a_run_shows_metrics_changes_and_a_provenance(
     provenance = (raw["payload_id"], raw["payload_bytes"], raw["payload_sha256"])
     assert provenance == (payload, size, sha256)
     assert len(raw["settings_sha256"]) == 64
+    tags = instance.get_run_by_id(changed.run_id).tags  # type: ignore[union-attr]
+    assert tags["oddins/payload"] == str(payload)
+    assert tags["oddins/version"] == __version__
     leagues = shown(changed, "leagues")
+    assert leagues["dagster/table_name"] == "public.leagues"
+    assert leagues["dagster/column_schema"].columns[0].name == "id"
+    assert not leagues["unchanged"]
+    assert shown(changed, "countries")["unchanged"], "no row of it moved"
     assert [leagues[f"rows_{what}"] for what in PLOTTED] == [
         *(len(entries), 0, 1, len(entries) - 1, 0)
     ]
