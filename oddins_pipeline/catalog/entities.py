@@ -32,7 +32,7 @@ LEAGUES = Entity(
     label="leagues",
     path="/leagues",
     tables=("countries", "leagues", "seasons", "season_coverage"),
-    normaliser=1,
+    normaliser=2,
     partial="leagues_seasons_partial",
 )
 

@@ -8,10 +8,14 @@ from slugify import slugify
 
 from oddins_pipeline.catalog.rows import LeagueRow
 
+MAX_SLUG = 500
+"""Characters, the suffix included."""
+
 
 def base_slug(league: LeagueRow) -> str:
     """`england-premier-league`; `league-<provider id>` when nothing can be transliterated."""
-    return slugify(f"{league.country_name} {league.name}") or f"league-{league.provider_league_id}"
+    slug = slugify(f"{league.country_name} {league.name}")[:MAX_SLUG]
+    return slug or f"league-{league.provider_league_id}"
 
 
 def assign_slugs(
@@ -25,8 +29,9 @@ def assign_slugs(
     given: dict[int, str] = {}
     for league, wanted in sorted(new_leagues):
         slug = wanted
+        suffix = f"-{league.provider_league_id}"
         while slug in used:
-            slug += f"-{league.provider_league_id}"
+            slug = slug[: MAX_SLUG - len(suffix)] + suffix
         used.add(slug)
         given[league.provider_league_id] = slug
     return given

@@ -5,6 +5,9 @@ from __future__ import annotations
 import re
 import unicodedata
 
+MAX_NAME = 500
+"""Characters; an index entry of PostgreSQL holds about 2,700 bytes."""
+
 _CONTROL = re.compile(r"[\x00-\x1f\x7f-\x9f]")
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NUMBERED_MEDIA = re.compile(r"^(https?://)media-\d+\.")
@@ -23,10 +26,12 @@ def clean(text: str) -> str:
 
 
 def clean_name(text: str) -> str:
-    """A name that must not be empty. Raises ValueError."""
+    """A name that must not be empty, nor longer than MAX_NAME. Raises ValueError."""
     name = clean(text)
     if not name:
         raise ValueError("is empty")
+    if len(name) > MAX_NAME:
+        raise ValueError(f"is longer than {MAX_NAME} characters")
     return name
 
 

@@ -130,9 +130,9 @@ class Catalog:
                         league["country"] = new
 
     def _slug(self, number: int, row: Row) -> str:
-        slug = slugify(f"{row['country']} {row['name']}") or f"league-{number}"
+        slug = slugify(f"{row['country']} {row['name']}")[:500] or f"league-{number}"
         while slug in {league["slug"] for league in self.leagues.values()}:
-            slug = f"{slug}-{number}"
+            slug = f"{slug[: 499 - len(str(number))]}-{number}"
         return slug
 
     def _delist(self, response: LeaguesResponse) -> None:
@@ -265,7 +265,7 @@ def _league(entry: Any) -> Row:
     _must(_number(entry) is not None)
     return {
         "id": raw["id"],
-        "name": _text(raw.get("name"), needed=True),
+        "name": _name(raw),
         "type": _text(raw.get("type")),
         "logo_url": _media(raw.get("logo")),
     }
@@ -275,10 +275,16 @@ def _country(entry: Any) -> Row:
     raw = entry.get("country")
     _must(isinstance(raw, dict))
     return {
-        "name": _text(raw.get("name"), needed=True),
+        "name": _name(raw),
         "code": _text(raw.get("code")),
         "flag_url": _media(raw.get("flag")),
     }
+
+
+def _name(raw: Any) -> str:
+    name = _text(raw.get("name"), needed=True)
+    _must(name is not None and len(name) <= 500)
+    return str(name)
 
 
 def _season(raw: Any) -> Row:

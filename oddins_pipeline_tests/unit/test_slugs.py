@@ -43,3 +43,11 @@ def test_a_stored_slug_is_never_given_again() -> None:
 def test_a_name_that_ends_in_a_number_cannot_take_anothers_slug() -> None:
     given = slugs(league(2, "World", "Cup"), league(3, "World", "Cup"), league(4, "World", "Cup 3"))
     assert len(set(given.values())) == 3
+
+
+def test_a_slug_is_cut_at_500_characters_its_suffix_included() -> None:
+    given = slugs(
+        *(league(n, "World", "Long " + "ü" * 490 + end) for n, end in ((7, "a"), (12, "b")))
+    )
+    assert given[7] == "world-long-" + "u" * 489
+    assert given[12] == "world-long-" + "u" * 486 + "-12"
