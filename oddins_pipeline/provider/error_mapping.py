@@ -77,15 +77,15 @@ def _of_status(status: int, headers: Mapping[str, str], body: bytes) -> Provider
         return ProviderFaultError(
             f"the provider failed (HTTP {status})", retry_after=_asked_pause(headers)
         )
-    return reported or _of_client_status(status, body)
+    return reported or _of_client_status(status, headers, body)
 
 
-def _of_client_status(status: int, body: bytes) -> ProviderError:
+def _of_client_status(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
     """The error of a status that blames the request, with no `errors` to tell why."""
     value = _object_or_none(body)
     if status == HTTP_UNAUTHORIZED or (status == HTTP_FORBIDDEN and value and "errors" in value):
         return RejectedKeyError(f"the provider rejects the key (HTTP {status})")
-    if status == HTTP_FORBIDDEN and value is None:
+    if status == HTTP_FORBIDDEN and (value is None or "cf-mitigated" in headers):
         return BlockedAddressError(
             "this host's address is blocked by the provider's firewall (HTTP 403); the key was not"
             " checked"
@@ -111,7 +111,8 @@ def _errors_or_nothing(body: bytes) -> dict[str, str]:
 
 
 _not_listed = partial(
-    BlockedAddressError, hint="do not retry; add it to the account's list in its dashboard"
+    BlockedAddressError,
+    hint="do not retry; add it to the account's list in the provider's dashboard",
 )
 _BY_KEY: dict[str, tuple[Callable[[str], ProviderError], str]] = {
     "token": (RejectedKeyError, "the provider rejects the key"),

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 
 from oddins_pipeline.sample_provider.generator import Entry
@@ -18,15 +19,22 @@ _FILTERS: dict[str, Callable[[Entry, str], bool]] = {
 }
 
 
+_VALID = {
+    "id": r"\d+",
+    "season": r"\d{4}",
+    "name": r".+",
+    "country": r".+",
+    "code": r".{2,6}",
+    "type": r"league|cup",
+    "current": r"true|false",
+    "search": r".{3,}",
+}
+
+
 def wrong_parameter(query: Query) -> str | None:
     """The parameter that the provider would reject; None when all are right."""
-    known = {*_FILTERS, "season", "current"}
     for name, value in query.items():
-        if name not in known or not value:
-            return name
-        if name in {"id", "season"} and not value.isdigit():
-            return name
-        if name == "current" and value not in {"true", "false"}:
+        if name not in _VALID or not re.fullmatch(_VALID[name], value):
             return name
     return None
 

@@ -319,6 +319,11 @@ def test_what_the_account_may_not_do_is_final_whatever_the_status(
         parse_or_raise(status, {}, envelope([], errors={key: "No."}))
 
 
+def test_a_firewall_that_sends_json_is_known_by_its_header() -> None:
+    with pytest.raises(errors.BlockedAddressError):
+        parse_or_raise(403, {"cf-mitigated": "block"}, b'{"message": "Denied."}')
+
+
 def test_a_script_of_faults_says_what_it_means() -> None:
     expected = [("reset", ""), ("reset", ""), ("429", "3"), ("429", "3"), ("ok", "")]
     assert parse("reset:2, 429:2@3,ok") == expected

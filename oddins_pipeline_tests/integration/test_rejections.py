@@ -97,6 +97,17 @@ def test_it_is_requested_once_archived_with_its_reason_and_published_by_nothing(
     assert run(line, plan) is None
 
 
+def test_another_seasons_response_fulfils_no_backfill(line: Line) -> None:
+    line.connection.execute("INSERT INTO backfill_requests (season) VALUES (2024)")
+    line.provider.script("other-parameters")
+    error = run(line, LEAGUE_SYNC, {"season": "2024"})
+    assert isinstance(error, ResponseRejectedError)
+    statuses = "SELECT status FROM backfill_requests"
+    assert line.connection.execute(statuses).fetchall() == [("requested",)]
+    assert run(line, LEAGUE_SYNC, {"season": "2024"}) is None
+    assert line.connection.execute(statuses).fetchall() == [("done",)]
+
+
 def replay(line: Line, plan: SyncPlan[Any]) -> OddinsError | None:
     sync = Sync(line.session, plan, force=True)
     try:

@@ -34,7 +34,7 @@ def test_the_fifth_failed_attempt_is_the_last() -> None:
     assert (settled.status, settled.attempts) == ("failed", 5)
 
 
-@pytest.mark.parametrize("outcome", ["plan", "bad_request"])
+@pytest.mark.parametrize("outcome", ["plan", "bad_request", "refused"])
 def test_an_error_of_the_season_itself_is_not_asked_for_again(outcome: str) -> None:
     settled = next_status(request(attempts=1), RunFailure(outcome, "not in the plan"), pause=300)
     assert settled.status == "failed"
