@@ -168,7 +168,8 @@ def _plain(parameters: dict[str, Any]) -> dict[str, str]:
 
 
 def _rejection(code: RefusalCode, cause: str) -> ResponseRejectedError:
-    return ResponseRejectedError(f"{cause}; nothing was written", refusal_code=code)
+    hint = "no table was changed; see it with `oddins payload ID`, and report it if it persists"
+    return ResponseRejectedError(f"{cause}; {hint}", refusal_code=code)
 
 
 def fingerprint(body: bytes) -> tuple[int, str]:

@@ -129,7 +129,7 @@ def test_without_a_list_the_hash_is_that_of_the_bytes(line: Line) -> None:
     ("params", "parameters", "accepted"),
     [
         ({"season": "2024"}, {"season": "2024"}, True),
-        ({"season": "2024"}, {"season": 2024}, True),
+        ({"season": "2024"}, {"Season": 2024}, True),
         ({"season": "2024"}, {"season": "2023"}, False),
         ({"season": "2024"}, [], False),
         ({"season": "2024"}, {"season": "2024", "current": "true"}, False),
