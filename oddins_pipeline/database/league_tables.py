@@ -4,22 +4,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sized
-from dataclasses import replace
+from collections.abc import Sequence
 from functools import lru_cache
+
+from psycopg.rows import TupleRow
 
 from oddins_pipeline.catalog.guard import StoredYears
 from oddins_pipeline.catalog.renames import StoredCountry, renames
 from oddins_pipeline.catalog.rows import Batch, CountryRow, LeagueRow, SeasonRow
 from oddins_pipeline.catalog.slugs import assign_slugs, base_slug
-from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.database.connection import Connection, execute_batch
 from oddins_pipeline.database.merge import (
-    Counts,
     Merge,
     TableCounts,
-    count_listed,
-    delist,
-    merge,
+    delist_all,
+    merge_all,
 )
 from oddins_pipeline.database.staging import (
     ANALYZE_FROM,
@@ -44,12 +43,14 @@ FROM countries n LEFT JOIN leagues l ON l.country_id = n.id
 GROUP BY n.id
 """
 
+_KNOWN_LEAGUES = "SELECT provider_league_id FROM leagues"
+
 _SEASON_OF = "FROM staged_seasons s JOIN leagues l USING (provider_league_id)"
 
 
 @lru_cache
-def _staged() -> dict[str, str]:
-    """The DDL of each temporary table, by name."""
+def _staged() -> str:
+    """The DDL of the temporary tables."""
     from oddins_pipeline.schema import countries, leagues, season_coverage, seasons
 
     tables = {
@@ -58,7 +59,7 @@ def _staged() -> dict[str, str]:
         "staged_seasons": (SeasonRow._fields, (leagues, seasons, season_coverage)),
         "kept_seasons": (("provider_league_id", "year"), (leagues, seasons)),
     }
-    return {name: temporary_table(name, fields, *of) for name, (fields, of) in tables.items()}
+    return ";".join(temporary_table(name, fields, *of) for name, (fields, of) in tables.items())
 
 
 @lru_cache
@@ -150,27 +151,34 @@ def write_leagues(
     connection: Connection, batch: Batch, *, full: bool, feed_payload: int | None
 ) -> TableCounts:
     """Writes the batch; only a full response delists and renames."""
-    renamed = _renames(connection, batch) if full else {}
-    _stage(connection, batch, renamed=renamed, slugs=_new_slugs(connection, batch))
-    received: tuple[Sized, ...] = (batch.countries, batch.leagues, batch.seasons, batch.seasons)
-    counts = {
-        step.table: merge(connection, step, received=len(rows), feed_payload=feed_payload)
-        for step, rows in zip(_merges(), received, strict=True)
+    stored, known, *_ = execute_batch(
+        connection, (_STORED_COUNTRIES, None), (_KNOWN_LEAGUES, None), (_staged(), None)
+    )
+    renamed = _renames(stored, batch) if full else {}
+    slugs = _new_slugs(connection, batch, {number for (number,) in known})
+    _stage(connection, batch, renamed=renamed, slugs=slugs)
+    countries, leagues, seasons, coverage = _merges()
+    received = {
+        countries: len(batch.countries),
+        leagues: len(batch.leagues),
+        seasons: len(batch.seasons),
+        coverage: len(batch.seasons),
     }
-    if full and batch.delists:
-        counts |= dict(_delisted(connection, counts, feed_payload))
-    return counts
+    counts, listed = merge_all(connection, received, feed_payload=feed_payload)
+    if not (full and batch.delists):
+        return counts
+    # Every staged row is listed by now: only when more are listed can one of them be missing, and
+    # counting is cheaper than looking for it. A country follows its last league.
+    steps = [step for step in (leagues, seasons) if listed[step.table] > received[step]]
+    return delist_all(connection, [*steps, countries], counts, feed_payload=feed_payload)
 
 
-def _renames(connection: Connection, batch: Batch) -> dict[str, str]:
-    rows = connection.execute(_STORED_COUNTRIES).fetchall()
+def _renames(rows: Sequence[TupleRow], batch: Batch) -> dict[str, str]:
     stored = {name: StoredCountry(code, frozenset(leagues)) for name, code, leagues in rows}
     return renames(stored, batch)
 
 
-def _new_slugs(connection: Connection, batch: Batch) -> dict[int, str]:
-    rows = connection.execute("SELECT provider_league_id FROM leagues").fetchall()
-    known = {number for (number,) in rows}
+def _new_slugs(connection: Connection, batch: Batch, known: set[int]) -> dict[int, str]:
     new = [(row, base_slug(row)) for row in batch.leagues if row.provider_league_id not in known]
     if not new:
         return {}
@@ -184,7 +192,6 @@ def _stage(
     """Copies the batch; `renamed` maps a country's new name to its stored one, `slugs` a new
     league's id to its slug.
     """
-    connection.execute(";".join(_staged().values()))
     countries = ((*row, renamed.get(row.name, row.name)) for row in batch.countries)
     fields = (*CountryRow._fields, "stored_name")
     copy_rows(connection, "staged_countries", fields, countries)
@@ -199,19 +206,3 @@ def _stage(
         connection.execute(
             "ANALYZE staged_leagues (provider_league_id), staged_seasons (provider_league_id, year)"
         )
-
-
-def _delisted(
-    connection: Connection, counts: TableCounts, feed_payload: int | None
-) -> Iterator[tuple[str, Counts]]:
-    """Delists what the response no longer holds, and yields the counts with that.
-
-    Every staged row is listed by now: only when more are listed can one of them be missing, and
-    counting is cheaper than looking for it. A country follows its last league.
-    """
-    countries, leagues, seasons, _ = _merges()
-    for step in (leagues, seasons, countries):
-        count = counts[step.table]
-        if step is countries or count_listed(connection, step) > count.received:
-            missing = delist(connection, step, feed_payload=feed_payload)
-            yield step.table, replace(count, delisted=missing)

@@ -4,11 +4,9 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from oddins_pipeline.catalog.reference_list import ListBatch, ReferenceList
 from oddins_pipeline.database.connection import Connection
-from oddins_pipeline.database.merge import Merge, TableCounts, count_listed, delist, merge
+from oddins_pipeline.database.merge import Merge, TableCounts, delist_all, merge_all
 from oddins_pipeline.database.staging import copy_rows, temporary_table
 
 
@@ -44,7 +42,8 @@ def write_list(
         missing=f"t.{spec.key} <> ALL(ARRAY[{kept}]::integer[])"
         f" AND NOT EXISTS (SELECT FROM {staged} s WHERE s.{spec.key} = t.{spec.key})",
     )
-    count = merge(connection, step, received=len(batch.rows), feed_payload=feed_payload)
-    if batch.delists and count_listed(connection, step) > count.received:
-        count = replace(count, delisted=delist(connection, step, feed_payload=feed_payload))
-    return {spec.name: count}
+    received = len(batch.rows)
+    counts, listed = merge_all(connection, {step: received}, feed_payload=feed_payload)
+    if batch.delists and listed[spec.name] > received:
+        return delist_all(connection, [step], counts, feed_payload=feed_payload)
+    return counts

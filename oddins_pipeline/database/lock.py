@@ -5,13 +5,15 @@ from __future__ import annotations
 import hashlib
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import suppress
 
 import psycopg
 from psycopg.pq import TransactionStatus
+from psycopg.rows import TupleRow
 
 from oddins_pipeline.config.settings import Settings
-from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.database.connection import Connection, Query
 from oddins_pipeline.errors import DatabaseError, LockHeldError
 
 logger = logging.getLogger(__name__)
@@ -123,10 +125,13 @@ def release(connection: Connection) -> None:
         connection.execute(_RELEASE, (lock_id(),))
 
 
-def check_held(connection: Connection) -> None:
-    """Raises DatabaseError unless this very session still holds the lock."""
-    row = connection.execute(_OURS, (lock_id(),)).fetchone()
-    if not (row and row[0]):
+HELD: Query = (_OURS, (lock_id(),))
+"""Whether this very session still holds the lock: the last statement before a commit."""
+
+
+def require_held(rows: Sequence[TupleRow]) -> None:
+    """Raises DatabaseError unless they are HELD's of a session that holds the lock."""
+    if rows != [(True,)]:
         raise DatabaseError(
             "the advisory lock was lost before the commit, nothing was written; a pooler in"
             " transaction mode between here and PostgreSQL breaks session locks: connect directly"

@@ -9,9 +9,10 @@ identity value (ON CONFLICT would use up one each).
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
-from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.database.connection import Connection, execute_batch
 
 
 @dataclass(frozen=True)
@@ -60,34 +61,44 @@ class Merge:
 _VISIBLE = "to_jsonb(t) - '{id,created_at,updated_at,delisted_at}'::text[]"
 
 
-def merge(
-    connection: Connection, step: Merge, *, received: int, feed_payload: int | None
-) -> Counts:
-    """Merges the `received` staged rows; `feed_payload` is the payload that the feed names, None
-    for no feed.
+def merge_all(
+    connection: Connection, steps: Mapping[Merge, int], *, feed_payload: int | None
+) -> tuple[TableCounts, dict[str, int]]:
+    """Merges the staged rows of the steps (parents first, each with the number of rows received) in
+    one round trip; `feed_payload` is the payload that the feed names, None for no feed.
+
+    Returns the counts, and how many rows are listed now of each table that lists.
     """
-    statement = _statement(step, feed=feed_payload is not None)
-    inserted, updated = _numbers(connection, statement, feed_payload)
-    return Counts(received, inserted, updated, received - inserted - updated)
+    feed = feed_payload is not None
+    listing = [step.table for step in steps if step.missing is not None]
+    results = execute_batch(
+        connection,
+        *((_statement(step, feed=feed), _bound(feed_payload)) for step in steps),
+        *((f"SELECT count(*) FROM {table} WHERE delisted_at IS NULL", None) for table in listing),
+    )
+    counts = {
+        step.table: Counts(received, inserted, updated, received - inserted - updated)
+        for (step, received), ((inserted, updated),) in zip(steps.items(), results, strict=False)
+    }
+    listed = {table: n for table, ((n,),) in zip(listing, results[len(steps) :], strict=True)}
+    return counts, listed
 
 
-def delist(connection: Connection, step: Merge, *, feed_payload: int | None) -> int:
-    """Delists the rows that are `missing`; returns how many."""
-    statement = _delisting(step, feed=feed_payload is not None)
-    return _numbers(connection, statement, feed_payload)[0]
+def delist_all(
+    connection: Connection, steps: Sequence[Merge], counts: TableCounts, *, feed_payload: int | None
+) -> TableCounts:
+    """Delists the rows that are `missing`, in one round trip; returns the counts with that."""
+    feed = feed_payload is not None
+    queries = [(_delisting(step, feed=feed), _bound(feed_payload)) for step in steps]
+    delisted = execute_batch(connection, *queries)
+    return counts | {
+        step.table: replace(counts[step.table], delisted=n)
+        for step, ((n,),) in zip(steps, delisted, strict=True)
+    }
 
 
-def count_listed(connection: Connection, step: Merge) -> int:
-    """Rows of the table that are not delisted."""
-    statement = f"SELECT count(*) FROM {step.table} WHERE delisted_at IS NULL"
-    return _numbers(connection, statement, None)[0]
-
-
-def _numbers(connection: Connection, statement: str, payload: int | None) -> list[int]:
-    bound = {"payload": payload} if payload is not None else None
-    row = connection.execute(statement, bound).fetchone()
-    assert row is not None
-    return list(row)
+def _bound(payload: int | None) -> dict[str, int] | None:
+    return {"payload": payload} if payload is not None else None
 
 
 def _statement(step: Merge, *, feed: bool) -> str:

@@ -11,6 +11,7 @@ from typing import Any
 from oddins_pipeline.catalog.entities import LEAGUES, Entity, SyncKey
 from oddins_pipeline.catalog.requests import Params
 from oddins_pipeline.catalog.response import Entry, RawResponse, entries_of, parse_body
+from oddins_pipeline.database import lock
 from oddins_pipeline.database.connection import Connection, execute_batch
 from oddins_pipeline.errors import NothingToPublishError, SourceMismatchError
 
@@ -48,22 +49,20 @@ class Payload:
         return int(self.params["season"]) if self.params.keys() == {"season"} else None
 
 
-# Another source that has published into this database.
-_OTHER_SOURCE = """
-SELECT s.name FROM provider_payloads p JOIN provider_sources s ON s.id = p.source_id
-WHERE p.published_at IS NOT NULL AND s.name <> %s LIMIT 1
-"""
-
-# The source's id; its address is updated when it has changed.
+# The source's id, and another source that has published into this database: then nothing is
+# written. The address is updated when it has changed.
 _ENSURE_SOURCE = """
-WITH known AS (SELECT id, base_url FROM provider_sources WHERE name = %(name)s),
+WITH other AS (
+    SELECT s.name FROM provider_payloads p JOIN provider_sources s ON s.id = p.source_id
+    WHERE p.published_at IS NOT NULL AND s.name <> %(name)s LIMIT 1),
+known AS (SELECT id FROM provider_sources WHERE name = %(name)s),
 made AS (
     INSERT INTO provider_sources (name, base_url) SELECT %(name)s, %(base_url)s
-    WHERE NOT EXISTS (SELECT FROM known) RETURNING id),
+    WHERE NOT EXISTS (SELECT FROM known) AND NOT EXISTS (SELECT FROM other) RETURNING id),
 moved AS (
     UPDATE provider_sources SET base_url = %(base_url)s
-    WHERE name = %(name)s AND base_url <> %(base_url)s)
-SELECT id FROM known UNION ALL SELECT id FROM made
+    WHERE name = %(name)s AND base_url <> %(base_url)s AND NOT EXISTS (SELECT FROM other))
+SELECT (SELECT id FROM known UNION ALL SELECT id FROM made), (SELECT name FROM other)
 """
 
 # Archive one response.
@@ -126,12 +125,12 @@ def ensure_source(connection: Connection, name: str, base_url: str) -> int:
 
     The address is information: a changed one is stored, never a reason to refuse.
     """
-    other = connection.execute(_OTHER_SOURCE, (name,)).fetchone()
-    if other:
-        raise source_mismatch(other[0], name)
     row = connection.execute(_ENSURE_SOURCE, {"name": name, "base_url": base_url}).fetchone()
     assert row is not None
-    return int(row[0])
+    number, other = row
+    if other is not None:
+        raise source_mismatch(other, name)
+    return int(number)
 
 
 def source_mismatch(stored: str, given: str) -> SourceMismatchError:
@@ -197,8 +196,13 @@ def _payload(number: int, entity: Entity, source_id: int, response: RawResponse)
 
 
 def touch(connection: Connection, payload: Payload, seen_at: datetime) -> None:
-    """Updates last_seen_at and last_synced_at for an unchanged response."""
-    connection.execute(_TOUCH, (seen_at, payload.id, payload.source_id, payload.key.state))
+    """Updates last_seen_at and last_synced_at for an unchanged response.
+
+    Raises DatabaseError when the lock was lost.
+    """
+    values = (seen_at, payload.id, payload.source_id, payload.key.state)
+    *_, held = execute_batch(connection, (_TOUCH, values), lock.HELD)
+    lock.require_held(held)
 
 
 def record_refusal(connection: Connection, payload: Payload, reason: str) -> None:

@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from oddins_pipeline.catalog.entities import Entity
 from oddins_pipeline.catalog.rows import Anomaly
 from oddins_pipeline.database import lock, sync_state
-from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.database.connection import Connection, Query, execute_batch
 from oddins_pipeline.database.merge import TableCounts
 from oddins_pipeline.database.payloads import Payload
 
@@ -61,10 +61,14 @@ def publish(connection: Connection, payload: Payload, batch: B, write: Write) ->
     counts = write(connection, batch, full=payload.full, feed_payload=feed_payload)
     if payload.full and not feed:
         connection.execute(_BEGIN_FEED, (payload.id, list(payload.entity.tables)))
-    record_anomalies(connection, payload.id, batch.anomalies)
-    sync_state.record_success(connection, payload, counts)
-    connection.execute(_PUBLISHED, (payload.id,))
-    lock.check_held(connection)
+    *_, held = execute_batch(
+        connection,
+        _anomalies(payload.id, batch.anomalies),
+        sync_state.success(payload, counts),
+        (_PUBLISHED, (payload.id,)),
+        lock.HELD,
+    )
+    lock.require_held(held)
     return counts
 
 
@@ -75,6 +79,10 @@ def _has_feed(connection: Connection, entity: Entity) -> bool:
 
 def record_anomalies(connection: Connection, payload_id: int, anomalies: Sequence[Anomaly]) -> None:
     """Keeps what was unusual in the response."""
+    execute_batch(connection, _anomalies(payload_id, anomalies))
+
+
+def _anomalies(payload_id: int, anomalies: Sequence[Anomaly]) -> Query:
     kinds = [anomaly.kind for anomaly in anomalies]
     details = [json.dumps(anomaly.detail) for anomaly in anomalies]
-    connection.execute(_REPLACE_ANOMALIES, (payload_id, payload_id, kinds, details))
+    return _REPLACE_ANOMALIES, (payload_id, payload_id, kinds, details)

@@ -7,7 +7,7 @@ from dataclasses import asdict
 from datetime import datetime
 
 from oddins_pipeline.catalog.entities import Entity, SyncKey
-from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.database.connection import Connection, Query
 from oddins_pipeline.database.merge import Counts, TableCounts
 from oddins_pipeline.database.payloads import Payload
 
@@ -62,7 +62,7 @@ def last_full_sync(connection: Connection, entity: Entity) -> datetime | None:
     return row[0] if row else None
 
 
-def record_success(connection: Connection, payload: Payload, counts: TableCounts) -> None:
+def success(payload: Payload, counts: TableCounts) -> Query:
     """Part of the publishing transaction, before the payload is marked as published."""
     cursor = {
         "payload_id": payload.id,
@@ -71,7 +71,7 @@ def record_success(connection: Connection, payload: Payload, counts: TableCounts
         "counts": {table: asdict(count) for table, count in counts.items()},
     }
     values = (payload.source_id, payload.key.state, json.dumps(cursor), payload.id)
-    connection.execute(_RECORD_SUCCESS, values)
+    return _RECORD_SUCCESS, values
 
 
 def unchanged_counts(connection: Connection, entity: Entity) -> TableCounts:

@@ -120,7 +120,7 @@ class PostgresIOManager(dg.IOManager):
         moved = counts.inserted + counts.updated + counts.delisted
         return {
             "changes": markdown(self._changes(part) if moved else [], all_of_them=moved),
-            "dagster/row_count": self._row_count(part.table),
+            "dagster/row_count": self._row_counts(payload.entity)[part.table],
             **table_metadata(CATALOG[part.table]),
             "dagster/column_lineage": _LINEAGE[part.table],
             "payload_id": payload.id,
@@ -135,12 +135,14 @@ class PostgresIOManager(dg.IOManager):
         with self._run.session.reading() as connection:
             return changes(connection, wanted)
 
-    def _row_count(self, table: str) -> int:
-        with self._run.session.reading() as connection:
-            row = connection.execute(
-                f"SELECT count(*) FROM {_known(table)}"  # noqa: S608 - a name of ours
-            ).fetchone()
-        return row[0] if row else 0
+    def _row_counts(self, entity: Entity) -> dict[str, int]:
+        progress = self._run.of(entity)
+        if not progress.row_counts:
+            counts = (f"(SELECT count(*) FROM {table})" for table in entity.tables)  # noqa: S608
+            with self._run.session.reading() as connection:
+                row = connection.execute(f"SELECT {', '.join(counts)}".encode()).fetchone()
+            progress.row_counts = dict(zip(entity.tables, row or (), strict=True))
+        return progress.row_counts
 
     def load_input(self, context: dg.InputContext) -> Any:
         """The run's archived response for `raw_leagues`; for a table, its rows as dicts."""

@@ -38,6 +38,7 @@ class EntityProgress:
     sync: Sync[Any] | None = None
     payload: Payload | None = None
     counts: TableCounts | None = None
+    row_counts: dict[str, int] = field(default_factory=dict)
     publish_seconds: float = 0.0
     error: OddinsError | None = None
 

@@ -91,7 +91,7 @@ def open_session(
     with _connect(workspace, purpose, lock_timeout) as connection:
         pool(workspace)
         try:
-            with collector_paused():
+            with collector_paused(), database_errors():
                 yield Session(workspace, connection, run_id)
         finally:
             lock.release(connection)

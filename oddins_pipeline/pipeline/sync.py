@@ -14,7 +14,7 @@ from oddins_pipeline.catalog.entities import Entity
 from oddins_pipeline.catalog.guard import GuardLimits
 from oddins_pipeline.catalog.requests import Params
 from oddins_pipeline.catalog.response import Entry, RawResponse
-from oddins_pipeline.database import lock, payloads, publish, sync_state
+from oddins_pipeline.database import payloads, publish, sync_state
 from oddins_pipeline.database.connection import Connection, database_errors
 from oddins_pipeline.database.merge import TableCounts
 from oddins_pipeline.database.payloads import Payload
@@ -107,9 +107,8 @@ class Sync(Generic[B]):
             current = payloads.current_payload(connection, entity, response, source_id)
             if current is not None and not self.force:
                 with connection.transaction():
-                    payloads.touch(connection, current, response.fetched_at)
                     self._fulfil(current)
-                    lock.check_held(connection)
+                    payloads.touch(connection, current, response.fetched_at)
                 return current
             self._fetched = payloads.insert(
                 connection, entity, response, source_id=source_id, run_id=self.session.run_id

@@ -11,7 +11,6 @@ import pytest
 
 from oddins_pipeline.catalog.requests import RequestLimits
 from oddins_pipeline.config import settings as module
-from oddins_pipeline.database.connection import database_errors
 from oddins_pipeline.errors import DatabaseError, LockHeldError
 from oddins_pipeline_tests.support.core import core_on
 from oddins_pipeline_tests.support.responses import ENTRIES
@@ -46,18 +45,23 @@ def freeze_while_idle(database: str) -> None:
         frozen.sync(ENTRIES[:2])
 
 
+def freeze_before_any_other_statement(database: str) -> None:
+    with core_on(database, http=BRIEF) as frozen:
+        sync_meanwhile(database)
+        frozen.execute("DELETE FROM countries")
+
+
 def freeze_in_a_transaction(database: str) -> None:
-    with (
-        core_on(database, http=BRIEF) as frozen,
-        database_errors(),
-        frozen.connection.transaction(),
-    ):
+    with core_on(database, http=BRIEF) as frozen, frozen.connection.transaction():
         frozen.execute("DELETE FROM countries")
         sync_meanwhile(database)
 
 
+FREEZES = (freeze_while_idle, freeze_before_any_other_statement, freeze_in_a_transaction)
+
+
 @pytest.mark.usefixtures("_brief")
-@pytest.mark.parametrize("freeze", [freeze_while_idle, freeze_in_a_transaction])
+@pytest.mark.parametrize("freeze", FREEZES)
 def test_a_frozen_holder_loses_the_lock_and_fails_before_it_writes(
     database: str, freeze: Callable[[str], None]
 ) -> None:
@@ -91,5 +95,5 @@ def is_locked(database: str, limits: dict[str, Any]) -> bool:
 @pytest.mark.usefixtures("_brief")
 def test_a_holder_that_froze_in_a_copy_is_ended_by_the_next_sync(any_database: str) -> None:
     """No time-out of a session ends it there."""
-    with pytest.raises(psycopg.OperationalError, match="terminating connection"):
+    with pytest.raises(DatabaseError, match="terminating connection"):
         freeze_in_a_copy(any_database)
