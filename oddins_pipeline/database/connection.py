@@ -6,7 +6,7 @@ import json
 import os
 import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from typing import Any
 
 import psycopg
@@ -61,6 +61,7 @@ SELECT set_config(key, value, false) FROM json_each_text('{values}');
 COMMIT;
 """
 _RESULTS_OF_PIN = 4
+_ATTEMPTS = 5
 
 
 def connect(workspace: Workspace, *, purpose: str, read_only: bool = False) -> Connection:
@@ -82,32 +83,42 @@ def connect_and_execute(
     """The same, and a cursor at the first result of the statements that `first` makes of the
     session's process id; they are sent with the session's settings, in one round trip.
     """
+    with database_errors():
+        for _ in range(_ATTEMPTS - 1):
+            # A time-out of a millisecond, not yet replaced, may hit the first statement.
+            with suppress(psycopg.errors.QueryCanceled):
+                return _connect(workspace, first, purpose=purpose, read_only=read_only)
+        return _connect(workspace, first, purpose=purpose, read_only=read_only)
+
+
+def _connect(
+    workspace: Workspace, first: Callable[[int], str] | None, *, purpose: str, read_only: bool
+) -> tuple[Connection, psycopg.Cursor[TupleRow]]:
     settings = workspace.settings
     name = f"oddins {purpose} {socket.gethostname()[:20]}:{os.getpid()}"
-    with database_errors():
-        connection = psycopg.connect(
-            workspace.url,
-            autocommit=True,
-            client_encoding="UTF8",
-            connect_timeout=settings.database_connect_timeout,
-            application_name=name[:63],
-            keepalives_idle=20,
-            keepalives_interval=10,
-            keepalives_count=3,
-        )
-        try:
-            if connection.info.parameter_status("server_encoding") != "UTF8":
-                raise SchemaError(
-                    "the database's encoding is not UTF8; recreate it WITH ENCODING 'UTF8'"
-                )
-            pin = _pin(connection, settings.statement_timeout, read_only=read_only)
-            statements = first(connection.info.backend_pid) if first else ""
-            cursor = connection.execute(f"{pin}{statements}".encode())
-            for _ in range(_RESULTS_OF_PIN):
-                cursor.nextset()
-        except BaseException:
-            connection.close()
-            raise
+    connection = psycopg.connect(
+        workspace.url,
+        autocommit=True,
+        client_encoding="UTF8",
+        connect_timeout=settings.database_connect_timeout,
+        application_name=name[:63],
+        keepalives_idle=20,
+        keepalives_interval=10,
+        keepalives_count=3,
+    )
+    try:
+        if connection.info.parameter_status("server_encoding") != "UTF8":
+            raise SchemaError(
+                "the database's encoding is not UTF8; recreate it WITH ENCODING 'UTF8'"
+            )
+        pin = _pin(connection, settings.statement_timeout, read_only=read_only)
+        statements = first(connection.info.backend_pid) if first else ""
+        cursor = connection.execute(f"{pin}{statements}".encode())
+        for _ in range(_RESULTS_OF_PIN):
+            cursor.nextset()
+    except BaseException:
+        connection.close()
+        raise
     return connection, cursor
 
 
@@ -171,6 +182,6 @@ _IDLE_TOO_LONG = (
 
 def _is_unreachable(error: psycopg.Error) -> bool:
     """Not so when the server has refused a statement, for want of disk or of room in an index."""
-    lost = error.sqlstate is None or error.sqlstate[:2] in {"08", "57", "28", "3D", "53"}
+    lost = error.sqlstate is None or error.sqlstate.startswith(("08", "57P", "28", "3D", "53"))
     full = isinstance(error, psycopg.errors.DiskFull)
     return isinstance(error, psycopg.OperationalError) and lost and not full
