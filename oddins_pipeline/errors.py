@@ -3,7 +3,7 @@
 OddinsError
 ├── UsageError                  wrong arguments or environment, found before any connection
 ├── LockHeldError               another sync holds the advisory lock
-├── InterruptedSyncError        Ctrl-C, SIGTERM or a cancelled run
+├── InterruptedSyncError        Ctrl-C, SIGTERM, SIGHUP or a cancelled run
 ├── RunFailedError              the run failed for a reason that is none of these
 ├── DatabaseError               unreachable, lost connection, statement refused
 │   ├── SchemaError             wrong encoding, wrong revision, missing rights
@@ -77,7 +77,7 @@ class InterruptedSyncError(OddinsError):
     retryable = True
 
     def __init__(self) -> None:
-        super().__init__("the sync was interrupted (Ctrl-C, SIGTERM or a cancelled run)")
+        super().__init__("the sync was interrupted (Ctrl-C, SIGTERM, SIGHUP or a cancelled run)")
 
 
 class RunFailedError(OddinsError):

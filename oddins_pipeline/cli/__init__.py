@@ -9,7 +9,8 @@ import click
 
 from oddins_pipeline import __version__
 from oddins_pipeline.cli.context import App
-from oddins_pipeline.errors import OddinsError
+from oddins_pipeline.cli.process import Interrupts, open_streams
+from oddins_pipeline.errors import OddinsError, UsageError
 
 
 class LazyGroup(click.Group):
@@ -54,29 +55,51 @@ class LazyGroup(click.Group):
 def cli(ctx: click.Context) -> None:
     """Keeps a PostgreSQL catalog of football competitions in sync with API-Football.
 
-    Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 75 another sync holds the lock.
+    Exit codes: 0 done, 1 failed, 2 wrong usage or configuration, 75 another sync holds the lock,
+    128 + n ended by signal n.
     """
-    ctx.obj = App()
+    ctx.ensure_object(App)
 
 
 def main() -> None:
     """Entry point: an expected failure is one sentence on stderr and its exit code."""
+    stdout, interrupts, app = open_streams(), Interrupts(), App()
+    code = _run(app)
+    interrupted = interrupts.end()
+    sys.stdout.flush()
+    if code and interrupted:
+        code = interrupted
+    elif code == 0 and stdout.error and (app.exact or not stdout.is_broken_pipe):
+        _say(f"the result could not be written: {stdout.error.strerror}")
+        code = 0 if app.committed else 1
+    sys.exit(code)
+
+
+def _run(app: App) -> int:
+    """The command's exit code."""
     try:
-        cli.main(prog_name="oddins", standalone_mode=False)
+        _require_utf8(sys.argv)
+        cli.main(prog_name="oddins", standalone_mode=False, obj=app)
     except click.exceptions.Abort:
         _say("interrupted")
-        sys.exit(1)
+        return 1
     except click.ClickException as error:
         error.show()
-        sys.exit(error.exit_code)
+        return error.exit_code
     except OddinsError as error:
         _say(str(error))
-        sys.exit(error.exit_code)
+        return error.exit_code
     except click.exceptions.Exit as done:
-        sys.exit(done.exit_code)
-    except BrokenPipeError:
-        sys.stderr.close()
-        sys.exit(1)
+        return done.exit_code
+    except SystemExit as done:
+        return int(done.code or 0)
+    return 0
+
+
+def _require_utf8(arguments: list[str]) -> None:
+    for position, argument in enumerate(arguments):
+        if not argument.isascii() and argument != argument.encode(errors="replace").decode():
+            raise UsageError(f"argument {position} is not UTF-8; type it again")
 
 
 def _say(message: str) -> None:

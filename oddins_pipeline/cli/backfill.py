@@ -44,6 +44,7 @@ def command(app: App, seasons: list[int], *, sample: bool, as_json: bool) -> Non
     workspace = app.open(sample=sample, reads_only=True)
     with app.connect(workspace, purpose="backfill") as connection:
         added = backfills.add(connection, seasons)
+        app.committed = True
         quota = last_quota(connection)
         reason = background_blocked_reason(connection, LEAGUES)
         daemon = daemon_state(connection)

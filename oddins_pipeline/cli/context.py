@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import math
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -19,6 +20,12 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 class App:
     """The object of every command's context (`@click.pass_obj`)."""
+
+    def __init__(self) -> None:
+        self.committed = False
+        """Whether the command has done its work, also when its result cannot be written."""
+        self.exact = False
+        """Whether output that a closed pipe cuts off is a failure."""
 
     def open(
         self, *, sample: bool = False, reads_only: bool = False, log_format: str | None = None
@@ -70,6 +77,19 @@ def sample_option(help_text: str = "The sample database; APP_ENV=local only.") -
 def fault_option(help_text: str) -> Callable[[F], F]:
     """`--fault`."""
     return click.option("--fault", multiple=True, metavar="[LIST=]SCRIPT", help=help_text)
+
+
+class Finite(click.FloatRange):
+    """A number in a range; `nan` is none."""
+
+    def convert(
+        self, value: Any, param: click.Parameter | None, ctx: click.Context | None
+    ) -> float:
+        """Refuses what compares with nothing."""
+        found = super().convert(value, param, ctx)
+        if math.isnan(found):
+            self.fail(f"{value!r} is not a number.", param, ctx)
+        return float(found)
 
 
 json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")

@@ -39,6 +39,7 @@ def upgrade(app: App, *, sample: bool) -> None:
     with connect(workspace, purpose="upgrade") as connection:
         before = revision.current_revision(connection)
         revision.ensure_current(connection, workspace, upgrade_itself=True)
+    app.committed = True
     after = revision.REVISIONS[-1]
     click.echo(f"revision {after}" + (" already" if before == after else f" (was {before})"))
 
@@ -112,4 +113,5 @@ def grant_read(app: App, role: str, *, sample: bool) -> None:
             raise DatabaseError(
                 f"there is no role {role}; make it first: CREATE ROLE {who.as_string()} LOGIN"
             ) from None
+    app.committed = True
     click.echo(f"{role} can read {', '.join(READABLE)}")

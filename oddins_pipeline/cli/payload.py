@@ -19,4 +19,5 @@ def command(app: App, payload_id: int, *, sample: bool) -> None:
     workspace = app.open(sample=sample, reads_only=True)
     with app.reader(workspace) as connection:
         body = body_of(connection, payload_id)
+    app.exact = True
     sys.stdout.buffer.write(body)

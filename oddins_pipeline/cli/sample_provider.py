@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import click
 
-from oddins_pipeline.cli.context import fault_option
+from oddins_pipeline.cli.context import Finite, fault_option
 from oddins_pipeline.errors import UsageError
 
 
 @click.command()
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
 @click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True)
-@click.option("--scale", type=click.FloatRange(0, 1000), default=1, show_default=True)
+@click.option("--scale", type=Finite(0, 1000), default=1, show_default=True)
 @click.option("--seed", type=int, default=1, show_default=True)
 @fault_option("For example rate-limit:2,reset,ok, or bets=shrunk for one list.")
 @click.option(

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import signal
 import time
 import uuid
 from collections.abc import Callable, Iterator
@@ -20,6 +19,7 @@ from oddins_pipeline.catalog.requests import Params
 from oddins_pipeline.catalog.season_range import FIRST_SEASON, last_season
 from oddins_pipeline.cli.context import (
     App,
+    Finite,
     fault_option,
     json_option,
     sample_option,
@@ -51,7 +51,7 @@ _OPTIONS = (
     fault_option("An error that the sample provider plays; with --sample."),
     click.option(
         "--lock-timeout",
-        type=click.FloatRange(0),
+        type=Finite(0, 86_400),
         default=0,
         show_default=True,
         help="Seconds to wait for another sync to end.",
@@ -159,6 +159,7 @@ def _sync(
         else:
             config = {**config, "force": options.force, "replay": options.replay}
             result = _materialize(session, plan.entity, {asset: {"config": config}})
+            app.committed = True
     shown = {**result.as_dict(), "seconds": round(time.monotonic() - started, 2)}
     logger.info("job completed", extra={"seconds": shown["seconds"]})
     show_json(shown) if options.as_json else _show(shown, workspace)
@@ -204,14 +205,11 @@ def _session(
 
 @contextmanager
 def _interrupts() -> Iterator[None]:
-    """SIGTERM ends a sync as Ctrl-C does, also before Dagster handles it."""
-    before = signal.signal(signal.SIGTERM, signal.default_int_handler)
+    """Where Dagster handles no signal yet, or none any more."""
     try:
         yield
     except KeyboardInterrupt:
         raise InterruptedSyncError from None
-    finally:
-        signal.signal(signal.SIGTERM, before)
 
 
 def _materialize(session: Session, entity: Entity, ops: dict[str, Any]) -> SyncResult:

@@ -1,0 +1,87 @@
+"""How a command ends: by a signal, or with streams that are closed or full."""
+
+from __future__ import annotations
+
+import os
+import shlex
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+from oddins_pipeline_tests.support.kills import Victim
+from oddins_pipeline_tests.support.service import Service
+
+ODDINS = f"{shlex.quote(sys.executable)} -m oddins_pipeline"
+
+
+def test_every_signal_ends_a_sync_with_its_code_and_a_recorded_sentence(
+    service: Service, tmp_path: Path
+) -> None:
+    errors = set()
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
+        service.provider.script("hang:20")
+        asked = len(service.provider.requests)
+        victim = Victim(service, tmp_path)
+        while len(service.provider.requests) == asked:
+            assert victim.process.poll() is None
+            time.sleep(0.01)
+        victim.kill(number)
+        reported = victim.end()
+        assert victim.process.returncode == 128 + number, reported
+        assert "Traceback" not in reported
+        assert reported.splitlines()[-1].startswith("oddins: the sync was interrupted (")
+        failing = "SELECT last_error, last_error_at FROM provider_sync_state"
+        errors.update(service.query(failing))
+    assert len(errors) == 3, "each signal records its own"
+    assert all("interrupted" in error for error, _ in errors)
+
+
+def test_nohup_holds() -> None:
+    script = (
+        "import signal; signal.signal(signal.SIGHUP, signal.SIG_IGN);"
+        "from oddins_pipeline.cli.process import Interrupts; found = Interrupts();"
+        "signal.raise_signal(signal.SIGHUP); print(found.end())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=True)
+    assert done.stdout == b"None\n"
+
+
+CASES = [
+    ("sync leagues --force", "> /dev/full", 0),
+    ("db upgrade", ">&- 2>&-", 0),
+    ("backfill 2019", ">&-", 0),
+    ("status", "> /dev/full", 1),
+    ("status --json", "2> /dev/full <&-", 0),
+    ("doctor", ">&- 2>&-", 1),
+    ("changes --json", ">&-", 1),
+    ("changes", "| :", 0),
+    ("payload 1", "| :", 1),
+    ("db url", "2>&-", 0),
+    ("sync --help", "> /dev/full", 1),
+    ("sync --help", "| :", 0),
+    ("sync --nonsense", "2>&-", 2),
+]
+
+
+def test_an_output_that_cannot_be_written_costs_only_what_it_is_worth(
+    service: Service, tmp_path: Path
+) -> None:
+    assert service.sync().code == 0
+    for command, redirection, code in CASES:
+        done = subprocess.run(
+            ["/bin/bash", "-o", "pipefail", "-c", f"{ODDINS} {command} {redirection}"],
+            env={**os.environ, **service.environment()},
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+        assert done.returncode == code, (command, redirection, done.stderr)
+        assert "Traceback" not in done.stderr
+        if redirection in {"> /dev/full", ">&-"}:
+            sentence = "oddins: the result could not be written: "
+            assert done.stderr.splitlines()[-1].startswith(sentence)
