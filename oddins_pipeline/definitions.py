@@ -5,7 +5,7 @@ from typing import Any
 import dagster as dg
 
 from oddins_pipeline.catalog.lists import LISTS
-from oddins_pipeline.config.settings import AutomationSettings
+from oddins_pipeline.config.settings import load_automation
 from oddins_pipeline.orchestration.assets import catalog, raw_leagues
 from oddins_pipeline.orchestration.backfill import backfill_seasons
 from oddins_pipeline.orchestration.checks import catalog_checks
@@ -20,7 +20,7 @@ from oddins_pipeline.orchestration.session import api_football, sync_session
 
 def build_definitions(**overrides: Any) -> dg.Definitions:
     """Fresh definitions; `overrides` replace resources by name, for tests and the command line."""
-    automation = AutomationSettings()
+    automation = load_automation()
     return dg.Definitions(
         assets=dg.with_source_code_references([raw_leagues, catalog, *map(build_asset, LISTS)]),
         jobs=[*SYNC_JOBS, backfill_seasons, prune_runs],

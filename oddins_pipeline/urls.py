@@ -2,8 +2,14 @@
 
 from __future__ import annotations
 
-from ipaddress import ip_address
+import re
+from contextlib import suppress
+from ipaddress import ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
+from urllib.request import getproxies, proxy_bypass
+
+_LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+MAX_HOST = 253
 
 MIN_SECRET_LENGTH = 8
 """Shorter parts of an address are words, and hiding them would spoil the log."""
@@ -13,10 +19,51 @@ def parse_http_url(url: str) -> SplitResult | None:
     """The parts of an http(s) address; None when it is none."""
     try:
         parts = urlsplit(url)
-        usable = parts.scheme in {"http", "https"} and parts.hostname and parts.port != 0
+        usable = parts.scheme in {"http", "https"} and parts.port != 0 and is_host(parts.hostname)
     except ValueError:
         return None
     return parts if usable else None
+
+
+def is_host(name: str | None) -> bool:
+    """Whether `name` is an IP address, or a host's name as the DNS takes it."""
+    if not name or ":" in name:
+        return bool(name) and _is_ip(name or "")
+    labels = name.removesuffix(".").split(".")
+    return len(name) <= MAX_HOST and all(_LABEL.fullmatch(label) for label in labels)
+
+
+def _is_ip(text: str) -> bool:
+    try:
+        ip_address(text)
+    except ValueError:
+        return False
+    return True
+
+
+def proxy_of(url: str) -> str | None:
+    """The environment's proxy for `url`. NO_PROXY may hold networks, IPv6 ones too, which httpx
+    refuses; what it cannot make sense of excludes nothing.
+    """
+    parts, proxies = urlsplit(url), getproxies()
+    host = parts.hostname or ""
+    if is_loopback(host) or proxy_bypass(parts.netloc) or _is_excluded(host, proxies):
+        return None
+    proxy = proxies.get(parts.scheme) or proxies.get("all")
+    return proxy if not proxy or "://" in proxy else f"http://{proxy}"
+
+
+def _is_excluded(host: str, proxies: dict[str, str]) -> bool:
+    if not _is_ip(host):
+        return False
+    address = ip_address(host)
+    for text in proxies.get("no", "").split(","):
+        with suppress(ValueError):
+            network, _, bits = text.strip().replace("[", "").partition("/")
+            network = network.split("]")[0]
+            if address in ip_network(f"{network}/{bits}" if bits else network, strict=False):
+                return True
+    return False
 
 
 def secrets_in(url: str) -> list[str]:

@@ -32,10 +32,16 @@ def dagster_home(settings: Settings) -> Path:
     if home is not None:
         return home
     home = default_home(settings)
-    home.mkdir(parents=True, exist_ok=True)
     source, copy = instance_config(), home / CONFIG
-    if not copy.exists() or copy.read_bytes() != source.read_bytes():
-        shutil.copyfile(source, copy)
+    try:
+        home.mkdir(parents=True, exist_ok=True)
+        if not copy.exists() or copy.read_bytes() != source.read_bytes():
+            shutil.copyfile(source, copy)
+    except OSError as error:
+        raise UsageError(
+            f"Dagster's home {home} cannot be made ({error.strerror});"
+            " set ODDINS_HOME or DAGSTER_HOME"
+        ) from None
     return home
 
 

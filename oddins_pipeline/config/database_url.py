@@ -8,6 +8,7 @@ from functools import lru_cache
 from urllib.parse import unquote
 
 from oddins_pipeline.logs import MASK
+from oddins_pipeline.urls import is_host
 
 EXAMPLE = "postgresql://user:password@host:5432/database"
 _URL = re.compile(r"(postgres(?:ql)?://)([^/?]*)(/[^?]*)?(?:\?(.*))?", re.DOTALL)
@@ -58,6 +59,8 @@ def _libpq_problem(url: str) -> str | None:
         return "has a port that is not a number from 1 to 65535 (or a / in its password: write %2F)"
     if found.get("port") and len(ports) != len(_hosts(found)):
         return "has not as many ports as hosts"
+    if not all(not host or host[0] in "/@" or is_host(host) for host in _hosts(found)):
+        return "has a host that is neither a name, nor an IP address, nor a socket's directory"
     named = found.get("dbname", "").strip("/") or found.get("service")
     if not named and not {"PGDATABASE", "PGSERVICE"} & os.environ.keys():
         return "names no database"

@@ -6,9 +6,10 @@ import hashlib
 import json
 import os
 import re
+from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, TypeVar
 from urllib.parse import urlsplit
 
 from platformdirs import user_data_path
@@ -19,6 +20,12 @@ from pydantic_settings import BaseSettings, SettingsConfigDict
 from oddins_pipeline.catalog.guard import GuardLimits
 from oddins_pipeline.catalog.requests import RequestLimits
 from oddins_pipeline.config import database_url
+from oddins_pipeline.config.validation import (
+    cron_problem,
+    home_problem,
+    proxy_problems,
+    zone_problem,
+)
 from oddins_pipeline.errors import UsageError
 from oddins_pipeline.logs import register_secrets
 from oddins_pipeline.urls import is_loopback, parse_http_url, secrets_in
@@ -34,6 +41,9 @@ RENAMED = {
     "ODDINS_HTTP_LONGEST_WAIT": "ODDINS_HTTP_MAX_RETRY_AFTER",
 }
 """Names of 0.1 and what they are called now."""
+
+V = TypeVar("V")
+A = TypeVar("A", bound="AutomationSettings")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
 Percent = Annotated[float, Field(ge=0, le=100)]
@@ -71,6 +81,21 @@ class AutomationSettings(BaseSettings):
     sync_cron: str = Field("17 5 * * *", description="when the daily sync runs")
     lists_cron: str = Field("47 5 * * 1", description="when the reference lists are synced")
     sync_timezone: str = Field("UTC", description="the time zone of the schedules")
+
+    @field_validator("sync_cron", "lists_cron")
+    @classmethod
+    def _cron(cls, value: str) -> str:
+        return _checked(value.strip(), cron_problem)
+
+    @field_validator("sync_timezone")
+    @classmethod
+    def _zone(cls, value: str) -> str:
+        return _checked(value.strip(), zone_problem)
+
+    @field_validator("automation", mode="before")
+    @classmethod
+    def _lower_case(cls, value: Any) -> Any:
+        return value.strip().lower() if isinstance(value, str) else value
 
 
 class Settings(AutomationSettings):
@@ -164,6 +189,11 @@ class Settings(AutomationSettings):
             raise ValueError(f"{problem}; expected {database_url.EXAMPLE}")
         return SecretStr(url)
 
+    @field_validator("home")
+    @classmethod
+    def _usable_home(cls, value: Path | None) -> Path | None:
+        return value and _checked(value, home_problem)
+
     @field_validator("base_url", "sample_url")
     @classmethod
     def _plain_base_url(cls, value: str | None) -> str | None:
@@ -182,11 +212,6 @@ class Settings(AutomationSettings):
         if url and not (parse_http_url(url) and re.fullmatch(r"[\x21-\x7e]+", url)):
             raise ValueError("is not an address such as https://host/path")
         return SecretStr(url) if url else None
-
-    @field_validator("automation", mode="before")
-    @classmethod
-    def _lower_case(cls, value: Any) -> Any:
-        return value.strip().lower() if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _register(self) -> Settings:
@@ -260,18 +285,37 @@ class Settings(AutomationSettings):
 
 def load_settings() -> Settings:
     """Reads the environment and `.env`. Raises UsageError naming every fault at once."""
+    return _load(Settings)
+
+
+def load_automation() -> AutomationSettings:
+    """What definitions need. Raises UsageError."""
+    return _load(AutomationSettings)
+
+
+def _load(kind: type[A]) -> A:
     faults = [
         f"{old} is now called {new}; rename it" for old, new in RENAMED.items() if _is_set(old)
     ]
+    faults += proxy_problems()
     try:
-        settings = Settings()
+        settings = kind()
     except ValidationError as error:
         faults += [_sentence(dict(item)) for item in error.errors(include_input=False)]
     except UnicodeDecodeError:
         faults = [".env of the current directory is not UTF-8; save it as UTF-8"]
+    except OSError as error:
+        faults = [f".env of the current directory cannot be read: {error.strerror}"]
     if faults:
         raise UsageError("\n".join(faults))
     return settings
+
+
+def _checked(value: V, problem: Callable[[V], str | None]) -> V:
+    found = problem(value)
+    if found:
+        raise ValueError(found)
+    return value
 
 
 def _is_set(name: str) -> bool:
@@ -279,7 +323,7 @@ def _is_set(name: str) -> bool:
 
     try:
         return bool(os.environ.get(name) or dotenv_values(".env").get(name))
-    except UnicodeDecodeError:
+    except (UnicodeDecodeError, OSError):
         return False  # reported with the settings
 
 
@@ -288,6 +332,8 @@ def _sentence(item: dict[str, Any]) -> str:
     message = str(item["msg"]).removeprefix("Value error, ")
     if item["type"] == "literal_error" and name == "APP_ENV":
         message = "is not one of local, staging, production; set one of them or leave it out"
+    elif item["type"] == "string_unicode":
+        message = "is not UTF-8; set it again"
     elif item["type"] != "value_error":
         message = f"is not usable: {message}"
     return f"{name} {message}".strip()

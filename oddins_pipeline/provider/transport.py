@@ -22,7 +22,7 @@ import httpx
 from oddins_pipeline.catalog.requests import RequestLimits
 from oddins_pipeline.errors import MalformedResponseError, TransportError, UsageError
 from oddins_pipeline.logs import sanitize
-from oddins_pipeline.urls import is_loopback
+from oddins_pipeline.urls import is_loopback, proxy_of
 
 GZIP = 16 + zlib.MAX_WBITS
 
@@ -64,10 +64,10 @@ class Transport:
                 limits=httpx.Limits(max_keepalive_connections=0),
                 # The key would travel to another host.
                 follow_redirects=False,
-                # A proxy must not see what is meant for this machine.
-                trust_env=not local,
+                trust_env=False,
+                proxy=proxy_of(base_url),
                 # Loading the authorities' certificates takes longer than parsing the response.
-                verify=not (local and base_url.startswith("http:")),
+                verify=not (local and base_url.startswith("http:")) and httpx.create_ssl_context(),
                 transport=mock,
             )
         except (ValueError, OSError, ImportError, httpx.InvalidURL):
@@ -105,7 +105,13 @@ def post_json(url: str, body: Mapping[str, Any], *, timeout: float) -> int:
     """
     try:
         with (
-            httpx.Client(timeout=timeout, follow_redirects=False) as client,
+            httpx.Client(
+                timeout=timeout,
+                follow_redirects=False,
+                trust_env=False,
+                proxy=proxy_of(url),
+                verify=httpx.create_ssl_context(),
+            ) as client,
             client.stream("POST", url, json=dict(body)) as response,
         ):
             return response.status_code

@@ -1,0 +1,119 @@
+"""What an environment may hold: refused by name before any connection, or it works."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+import pytest
+
+from oddins_pipeline.catalog.requests import RequestLimits
+from oddins_pipeline.config.settings import load_automation, load_settings
+from oddins_pipeline.errors import UsageError
+from oddins_pipeline.provider.transport import Transport
+from oddins_pipeline.urls import proxy_of
+
+REFUSED = [
+    ("ODDINS_SYNC_CRON", "61 5 * * *"),
+    ("ODDINS_SYNC_CRON", "daily"),
+    ("ODDINS_LISTS_CRON", "5 24 * * *"),
+    ("ODDINS_SYNC_TIMEZONE", "Mars/Olympus"),
+    ("ODDINS_SYNC_TIMEZONE", "../etc/passwd"),
+    ("ODDINS_HOME", "/dev/null/oddins"),
+    ("ODDINS_HOME", "/etc/hostname"),
+    ("ODDINS_HOME", "~nobody-of-this-name/x"),
+    ("ODDINS_LOCK_TIMEOUT", "nan"),
+    ("ODDINS_STATEMENT_TIMEOUT", "inf"),
+    ("API_FOOTBALL_BASE_URL", "https://a..b"),
+    ("API_FOOTBALL_BASE_URL", f"https://{'x' * 64}.example"),
+    ("API_FOOTBALL_BASE_URL", "https://b\u00fccher.example"),
+    ("API_FOOTBALL_BASE_URL", "https://[::1"),
+    ("DATABASE_URL", "postgresql://u:s3cret@h,a..b/db"),
+    ("DATABASE_URL", f"postgresql://u:s3cret@{'x' * 64}/db"),
+    ("ODDINS_WEBHOOK_URL", "https://-.example/x"),
+    ("HTTPS_PROXY", "http://us er:s3cret@proxy:3128"),
+    ("ALL_PROXY", "http://proxy..example"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), REFUSED)
+def test_an_unusable_value_is_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str, value: str
+) -> None:
+    monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError) as caught:
+        load_settings()
+    (sentence,) = str(caught.value).splitlines()
+    assert sentence.startswith((f"{name} is not ", f"{name} has a host "))
+    assert "s3cret" not in sentence
+
+
+def test_all_of_them_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name, value in REFUSED:
+        monkeypatch.setenv(name, value)
+    with pytest.raises(UsageError) as caught:
+        load_settings()
+    assert len(str(caught.value).splitlines()) == len({name for name, _ in REFUSED})
+    with pytest.raises(UsageError, match="ODDINS_SYNC_CRON is not a cron schedule"):
+        load_automation()
+
+
+@pytest.mark.parametrize("cron", ["0 5 * * *", "*/15 6-22 * * 1-5", "@daily", "30 4 1,15 * *"])
+def test_what_dagster_takes_for_a_schedule_is_accepted(
+    monkeypatch: pytest.MonkeyPatch, cron: str
+) -> None:
+    monkeypatch.setenv("ODDINS_SYNC_CRON", cron)
+    monkeypatch.setenv("ODDINS_SYNC_TIMEZONE", "America/Argentina/Buenos_Aires")
+    assert load_settings().sync_cron == cron
+
+
+@pytest.mark.parametrize(
+    "name", ["DATABASE_URL", "SPORTS_PROVIDER_API_KEY", "ODDINS_SYNC_CRON", "ODDINS_HOME"]
+)
+def test_bytes_that_are_not_utf8_are_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, name: str
+) -> None:
+    monkeypatch.setenv(name, os.fsdecode(b"postgresql://u:s3cret\xff@h/db"))
+    with pytest.raises(UsageError) as caught:
+        load_settings()
+    assert str(caught.value).startswith(f"{name} ")
+    assert "s3cret" not in str(caught.value)
+
+
+def test_an_env_file_that_cannot_be_read_is_reported(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / ".env").write_bytes(b"APP_ENV=\xff\n")
+    with pytest.raises(UsageError, match="not UTF-8"):
+        load_settings()
+
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("dotenv.main.DotEnv._get_stream", refuse)
+    with pytest.raises(UsageError, match=r"\.env .* cannot be read: Permission denied"):
+        load_settings()
+
+
+@pytest.mark.parametrize(
+    ("excluded", "url", "direct"),
+    [
+        ("fd00::/8", "https://[fd12::7]/x", True),
+        ("[fd00::]/8", "https://[fd12::7]:8443/x", True),
+        ("[::2],fe80::/10", "https://[::2]", True),
+        ("fd00::/8", "https://provider.example", False),
+        ("10.0.0.0/8", "https://10.2.3.4", True),
+        ("10.0.0.0/8", "https://11.2.3.4", False),
+        ("fd00::/999,nonsense/8,,", "https://[fd12::7]", False),
+        (".example", "https://provider.example", True),
+        ("*", "https://provider.example", True),
+        ("", "https://127.0.0.1:8", True),
+    ],
+)
+def test_no_proxy_takes_networks(
+    monkeypatch: pytest.MonkeyPatch, excluded: str, url: str, direct: bool
+) -> None:
+    monkeypatch.setenv("NO_PROXY", excluded)
+    monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
+    assert proxy_of(url) == (None if direct else "http://proxy.example:3128")
+    Transport(url, {}, RequestLimits()).close()
