@@ -45,6 +45,10 @@ GROUP BY n.id
 
 _KNOWN_LEAGUES = "SELECT provider_league_id FROM leagues"
 
+# The most that the staging tables may take before they go to disk: today's response needs a tenth.
+# A pooled session that has used temporary tables keeps what it has.
+_TEMP_BUFFERS = "SELECT set_config('temp_buffers', '64MB', false) WHERE pg_my_temp_schema() = 0"
+
 _SEASON_OF = "FROM staged_seasons s JOIN leagues l USING (provider_league_id)"
 
 
@@ -152,7 +156,11 @@ def write_leagues(
 ) -> TableCounts:
     """Writes the batch; only a full response delists and renames."""
     stored, known, *_ = execute_batch(
-        connection, (_STORED_COUNTRIES, None), (_KNOWN_LEAGUES, None), (_staged(), None)
+        connection,
+        (_STORED_COUNTRIES, None),
+        (_KNOWN_LEAGUES, None),
+        (_TEMP_BUFFERS, None),
+        (_staged(), None),
     )
     renamed = _renames(stored, batch) if full else {}
     slugs = _new_slugs(connection, batch, {number for (number,) in known})

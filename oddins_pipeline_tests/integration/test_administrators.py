@@ -108,6 +108,7 @@ def life_of(url: str) -> list[Any]:
     with core_on(url) as core:
         counts = [core.sync(ENTRIES), core.sync(renamed), core.sync(renamed)]
         feed = core.feed()
+        assert core.query("SHOW temp_buffers") == [("64MB",)]
     limit = stale_after(workspace.settings, LEAGUES)
     with reading(workspace) as connection:
         status = load_status(connection)
