@@ -4,7 +4,8 @@ Load it beside the pipeline, so that both share one code location and one IO man
 
     dg.Definitions.merge(build_definitions(), dg.Definitions(assets=[current_seasons]))
 
-and switch on `default_automation_condition_sensor` in the UI's Automation tab. The catalog's
+and switch on `automation_condition_sensor` in the UI's Automation tab (with ODDINS_AUTOMATION=on
+it runs). The catalog's
 events carry the hash of the provider's response as their data version: a daily sync with an
 unchanged response records a materialization with the same version, and nothing runs here.
 """

@@ -4,12 +4,14 @@ from collections.abc import Iterator
 from typing import Any
 
 import dagster as dg
+from dagster._core.definitions.dependency import NodeHandle
 from pydantic import Field
 
 from oddins_pipeline.catalog.entities import LEAGUES
 from oddins_pipeline.database.payloads import Payload
+from oddins_pipeline.orchestration.checks import evaluations
 from oddins_pipeline.orchestration.io_manager import Slice
-from oddins_pipeline.orchestration.jobs import CATALOG, OWNERS, RAW
+from oddins_pipeline.orchestration.jobs import CATALOG, CHECKS_STEP, FIRST, OWNERS, RAW
 from oddins_pipeline.orchestration.session import RunSession
 from oddins_pipeline.orchestration.table_metadata import response_schema, table_metadata
 from oddins_pipeline.pipeline.league_sync import LEAGUE_SYNC, LeagueFilter
@@ -56,6 +58,7 @@ class LeaguesConfig(dg.Config):
     kinds={"python", "postgres"},
     io_manager_key="postgres_io_manager",
     required_resource_keys={"sync_session", "api_football"},
+    op_tags=FIRST,
     description="The provider's response to `/leagues`, byte for byte, in `provider_payloads`."
     " One request; a response whose content the tables show already is not stored again.",
     metadata=RAW_METADATA,
@@ -96,6 +99,7 @@ def versioned(value: Any, **options: Any) -> dg.Output[Any]:
         for name, table in TABLES.items()
     },
     required_resource_keys={"sync_session"},
+    op_tags=FIRST,
 )
 def catalog(context: dg.AssetExecutionContext, raw_leagues: Payload) -> Iterator[dg.Output[Slice]]:
     """Validates the response, then yields slices of one batch; the selection only decides which
@@ -108,3 +112,8 @@ def catalog(context: dg.AssetExecutionContext, raw_leagues: Payload) -> Iterator
     for table in LEAGUES.tables:
         if table in context.op_execution_context.selected_output_names:
             yield versioned(Slice(publication, table), output_name=table)
+    # The batch is published whole: checks of tables that are not selected are about it as well.
+    layer = context.op_execution_context.job_def.asset_layer
+    selected = layer.get_selected_entity_keys_for_node(NodeHandle(CHECKS_STEP, None))
+    for evaluation in evaluations(run, selected):
+        context.log_event(evaluation)

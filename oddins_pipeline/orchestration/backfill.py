@@ -1,7 +1,7 @@
 """`backfill_seasons`: one season a run, through the provider's `season` filter.
 
 An op job, because a job of unpartitioned assets shows no partitions in the Dagster UI; it logs the
-same assets' materializations, after the commit.
+same assets' materializations and check results, after the commit.
 """
 
 from typing import Any
@@ -13,6 +13,7 @@ from oddins_pipeline.catalog.season_range import FIRST_SEASON, YEARS_AHEAD
 from oddins_pipeline.database import backfills
 from oddins_pipeline.database.connection import database_errors
 from oddins_pipeline.errors import NoSeasonError, PostponedError
+from oddins_pipeline.orchestration.checks import evaluations
 from oddins_pipeline.orchestration.io_manager import PostgresIOManager, Slice
 from oddins_pipeline.orchestration.jobs import (
     BACKFILL_JOB,
@@ -54,6 +55,8 @@ def backfill_season(context: dg.OpExecutionContext) -> None:
     for asset, found in metadata.items():
         found["season"] = season
         context.log_event(dg.AssetMaterialization(asset, metadata=found, tags=tags))
+    for evaluation in evaluations(run):
+        context.log_event(evaluation)  # type: ignore[arg-type]  # it takes it
 
 
 def _fetch_and_publish(

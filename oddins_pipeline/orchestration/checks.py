@@ -6,6 +6,7 @@ ready-made checks do not fit: a backfill of one season moves the last materializ
 all that its freshness checks read, and the columns are fixed by the migrations.
 """
 
+import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timezone
 from typing import Any, NamedTuple
@@ -20,10 +21,13 @@ from oddins_pipeline.database.catalog_facts import (
     load_facts,
 )
 from oddins_pipeline.errors import OddinsError
+from oddins_pipeline.logs import sanitize
 from oddins_pipeline.orchestration.failures import to_dagster_failure
-from oddins_pipeline.orchestration.jobs import CHECKS_STEP, RAW
+from oddins_pipeline.orchestration.jobs import CHECKS_STEP, FIRST, RAW
 from oddins_pipeline.orchestration.session import RunSession
 from oddins_pipeline.pipeline.staleness import is_stale, stale_after
+
+logger = logging.getLogger(__name__)
 
 MAX_LOST_PERCENT = 0.5
 MAX_GAINED_PERCENT = 10
@@ -67,6 +71,35 @@ def results(
                 severity=check.severity,
                 description=result.words,
             )
+
+
+def evaluations(
+    run: RunSession, evaluated: Collection[object] = ()
+) -> Iterator[dg.AssetCheckEvaluation]:
+    """The results of the leagues' checks, for a step that is no check: of all but those that the
+    run has evaluated. Without them the UI would show none, or that of an earlier publication.
+    """
+    if len(evaluated) == len(CHECKS):
+        return
+    try:
+        facts = load_league_facts(run)
+    except OddinsError as error:  # the data is committed: only the results are missing
+        logger.warning("checks were not evaluated", extra={"reason": sanitize(str(error))})
+        return
+    for check in CHECKS:
+        key = dg.AssetCheckKey(dg.AssetKey(check.asset), check.name)
+        if key not in evaluated:
+            passed, words = check.decide(facts)
+            yield dg.AssetCheckEvaluation(
+                key.asset_key, key.name, passed, severity=check.severity, description=words
+            )
+
+
+def load_league_facts(run: RunSession) -> CatalogFacts:
+    """What the checks of the leagues look at. Raises OddinsError."""
+    limit = stale_after(run.session.workspace.settings, LEAGUES)
+    with run.session.reading() as connection:
+        return load_facts(connection, LEAGUES, stale_after=limit)
 
 
 def freshness(facts: ListFacts, now: datetime | None = None) -> Result:
@@ -238,15 +271,14 @@ LIST_CHECKS = (
     name=CHECKS_STEP,
     can_subset=True,
     required_resource_keys={"sync_session"},
+    op_tags=FIRST,
     specs=[check.spec for check in CHECKS],
 )
 def catalog_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
     """One query over the catalog, and a result for each check that was selected."""
     run: RunSession = context.resources.sync_session
     try:
-        limit = stale_after(run.session.workspace.settings, LEAGUES)
-        with run.session.reading() as connection:
-            facts = load_facts(connection, LEAGUES, stale_after=limit)
+        facts = load_league_facts(run)
     except OddinsError as error:
         raise to_dagster_failure(error) from None
     yield from results(CHECKS, facts, context.selected_asset_check_keys)

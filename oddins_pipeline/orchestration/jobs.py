@@ -42,6 +42,11 @@ COMMAND_TAG = "oddins/command"
 PAYLOAD_TAG, VERSION_TAG = "oddins/payload", "oddins/version"
 """What a run published, and by which version: set once it has published."""
 
+FIRST = {"dagster/priority": "100"}
+"""On the catalog's steps: writes and checks go before consumers' steps that are ready, so that a
+slow consumer does not keep the lock.
+"""
+
 MAX_RUNTIME_TAG = {"dagster/max_runtime": "1800"}
 """Ends a run that died together with its code server, which run monitoring does not notice."""
 

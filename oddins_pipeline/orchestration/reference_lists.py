@@ -12,7 +12,7 @@ from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.orchestration.assets import GROUP, versioned
 from oddins_pipeline.orchestration.checks import LIST_CHECKS, results
 from oddins_pipeline.orchestration.failures import to_dagster_failure
-from oddins_pipeline.orchestration.jobs import OWNERS
+from oddins_pipeline.orchestration.jobs import FIRST, OWNERS
 from oddins_pipeline.orchestration.session import RunSession
 from oddins_pipeline.orchestration.table_metadata import table_metadata
 from oddins_pipeline.pipeline.list_sync import list_sync
@@ -44,6 +44,7 @@ def build_asset(spec: ReferenceList) -> dg.AssetsDefinition:
         kinds={"python", "postgres"},
         io_manager_key="postgres_io_manager",
         required_resource_keys={"sync_session", "api_football"},
+        op_tags=FIRST,
         description=f"{spec.description} One request to `{spec.path}`. Nothing is ever deleted:"
         " what the provider no longer lists gets `delisted_at`.",
         metadata=table_metadata(CATALOG[spec.name]),
@@ -69,6 +70,7 @@ def build_checks(spec: ReferenceList) -> dg.AssetChecksDefinition:
         name=f"{spec.name}_checks",
         can_subset=True,
         required_resource_keys={"sync_session"},
+        op_tags=FIRST,
         specs=[check.spec for check in checks],
     )
     def evaluate(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:

@@ -62,7 +62,7 @@ def open_tick(purpose: str) -> Iterator[Tick]:
 
 
 def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
-    """The three sensors, running by themselves with ODDINS_AUTOMATION=on."""
+    """The sensors, running by themselves with ODDINS_AUTOMATION=on."""
     on = settings.automation == "on"
     status = dg.DefaultSensorStatus.RUNNING if on else dg.DefaultSensorStatus.STOPPED
     return [
@@ -94,6 +94,13 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
             owners=OWNERS,
             description="Records every run that terminated unexpectedly in `provider_sync_state`,"
             " and fails it when Dagster has not noticed.",
+        ),
+        # The one that Dagster adds where none is does not follow the switch.
+        dg.AutomationConditionSensorDefinition(
+            name="automation_condition_sensor",
+            target=dg.AssetSelection.all(),
+            default_status=status,
+            description="Runs consumers' assets by their automation conditions.",
         ),
     ]
 

@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
 from datetime import datetime, timezone
 
 import dagster as dg
 import pytest
+from dagster._core.loader import LoadingContextForTest
 
+from oddins_pipeline.catalog.entities import LEAGUES
 from oddins_pipeline.definitions import build_definitions
 from oddins_pipeline.orchestration.backfill import seasons
 from oddins_pipeline.orchestration.failures import run_failure
 from oddins_pipeline.orchestration.jobs import BACKFILL_JOB
 from oddins_pipeline.pipeline.failures import RunFailure
+from oddins_pipeline_tests.support.materialize import materialize
 from oddins_pipeline_tests.support.service import Service
 
 
@@ -56,6 +60,46 @@ def test_a_season_is_published_and_reported_by_the_same_assets(
     assert service.query("SELECT count(*) FROM leagues WHERE delisted_at IS NULL") == listed
     states = service.query("SELECT entity FROM provider_sync_state ORDER BY 1")
     assert states == [("leagues_seasons",), ("leagues_seasons_partial",)]
+
+
+@pytest.mark.parametrize("partial", ["backfill", "season", "one table"])
+def test_after_a_partial_publication_every_check_stands_and_is_true(
+    instance: dg.DagsterInstance, service: Service, partial: str
+) -> None:
+    assert materialize(instance, "raw_leagues", *LEAGUES.tables).success
+    before = shown_checks(instance)
+    assert len(before) == 7
+    assert before["freshness"]
+    assert before["one_to_one"]
+    # Stale, and edited by hand: what was true before is true no longer.
+    for change in (
+        "UPDATE provider_sync_state SET last_synced_at = now() - interval '3 days' RETURNING 1",
+        "DELETE FROM season_coverage WHERE season_id = (SELECT min(id) FROM seasons) RETURNING 1",
+    ):
+        service.query(change)
+    season = {"raw_leagues": {"config": {"season": 2023}}}
+    tables = ("countries",) if partial == "one table" else LEAGUES.tables
+    if partial == "backfill":
+        assert backfill(instance, 2023).success
+    else:
+        assert materialize(instance, "raw_leagues", *tables, ops=season).success
+    expected = before | {"freshness": False, "one_to_one": False}
+    assert shown_checks(instance) == expected
+
+
+def shown_checks(instance: dg.DagsterInstance) -> dict[str, bool]:
+    """The result that the UI shows of each check: that of the newest materialization."""
+    keys = build_definitions().resolve_asset_graph().asset_check_keys
+    found = {}
+    for key in keys:
+        record = instance.event_log_storage.get_latest_asset_check_execution_by_key([key]).get(key)
+        if record is None:
+            continue
+        context = LoadingContextForTest(instance)
+        if asyncio.run(record.targets_latest_materialization(context)):
+            assert record.evaluation is not None
+            found[key.name] = record.evaluation.passed
+    return found
 
 
 def test_the_seasons_to_choose_from_run_from_2008_to_two_years_ahead() -> None:
