@@ -13,6 +13,7 @@ from oddins_pipeline.urls import is_host
 EXAMPLE = "postgresql://user:password@host:5432/database"
 _URL = re.compile(r"(postgres(?:ql)?://)([^/?]*)(/[^?]*)?(?:\?(.*))?", re.DOTALL)
 _PASSFILE = "passfile"
+_SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
 def problem(url: str) -> str | None:
@@ -61,6 +62,8 @@ def _libpq_problem(url: str) -> str | None:
         return "has not as many ports as hosts"
     if not all(not host or host[0] in "/@" or is_host(host) for host in _hosts(found)):
         return "has a host that is neither a name, nor an IP address, nor a socket's directory"
+    if found.get("sslmode", "prefer") not in _SSLMODES:
+        return f"has an sslmode that is not one of {', '.join(_SSLMODES)}"
     named = found.get("dbname", "").strip("/") or found.get("service")
     if not named and not {"PGDATABASE", "PGSERVICE"} & os.environ.keys():
         return "names no database"
