@@ -90,6 +90,7 @@ def kill_code_server_and_run(services: Services) -> None:
 def kill_the_daemon_after_a_claim(services: Services) -> None:
     started = time.monotonic()
     status = "SELECT status FROM backfill_requests"
+    services.service.provider.bodies = None  # a full response would not answer a season's request
     services.service.query("INSERT INTO backfill_requests (season) VALUES (2024) RETURNING id")
     wait_for(
         lambda: services.service.query(status) != [("requested",)],
@@ -98,7 +99,6 @@ def kill_the_daemon_after_a_claim(services: Services) -> None:
     )
     services.kill("daemon", with_children=True)
     services.start("daemon")
-    services.service.provider.bodies = None
     wait_for(lambda: services.service.query(status) == [("done",)], seconds=150, what="it is done")
     runs = "SELECT count(*) FROM dagster.runs WHERE pipeline_name = %s"
     assert services.service.query(runs, BACKFILL_JOB) == [(1,)]
