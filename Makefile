@@ -84,8 +84,15 @@ $(VENV)/.venv-stamp:
 
 # An editable install cannot carry a hash: the pinned packages first, then the project alone.
 define install
-@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
-	--require-hashes -r $(1)
+@total=$$(grep -c '^[a-z].*==' $(1)); [ -t 2 ] && every=1 || every=25; \
+	echo "installing the $$total packages of $(1) in $(VENV)" >&2; \
+	{ $(BIN)/python -m pip install --progress-bar off --disable-pip-version-check --no-deps \
+		--require-hashes -r $(1) || echo FAILED; } | awk -v total=$$total -v every=$$every ' \
+		/^(Collecting|Ignoring) / { n++; sub(/:$$/, "", $$2); at = n " of " total ": " $$2 } \
+		/^Installing collected/ { at = "unpacking them"; n = every } \
+		/^FAILED/ { failed = 1 } \
+		at && n % every == 0 { printf every == 1 ? "\r%s\033[K" : "%s\n", at; fflush() } \
+		{ at = "" } END { if (every == 1) print ""; exit failed }' >&2
 @$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps \
 	--no-build-isolation -e .
 endef

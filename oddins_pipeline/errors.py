@@ -12,6 +12,7 @@ OddinsError
 ├── PostponedError              background requests are blocked for now
 ├── NoSeasonError               a backfill was started without a season
 ├── SourceMismatchError         the database was filled by another source
+├── NotInCatalogError           a user named what the catalog does not have
 ├── ProviderError               the provider gave no usable response
 │   ├── RejectedKeyError        no key, key rejected
 │   ├── BlockedAddressError     this host's address is blocked or not on the account's list
@@ -45,12 +46,15 @@ request was sent and no attempt is used up.
 
 
 class OddinsError(Exception):
-    """Base of every expected failure; `reported` once a log line has shown it."""
+    """Base of every expected failure; `reported` once a log line has shown it; `writes_nothing`
+    when it is certain that the catalog stands as before.
+    """
 
     code: ClassVar[str] = "failed"
     exit_code: ClassVar[int] = 1
     retryable: ClassVar[bool] = False
     scope: ClassVar[Scope] = "account"
+    writes_nothing: ClassVar[bool] = False
     reported: bool = False
 
 
@@ -123,6 +127,13 @@ class NoSeasonError(OddinsError):
     scope = "local"
 
 
+class NotInCatalogError(OddinsError):
+    """A user named what the catalog does not have; no request was sent."""
+
+    code = "not_in_catalog"
+    scope = "local"
+
+
 class SourceMismatchError(OddinsError):
     """The response comes from another source than the one that filled this database."""
 
@@ -134,6 +145,8 @@ class ProviderError(OddinsError):
 
     `retry_after` is in seconds, when the provider said how long to wait.
     """
+
+    writes_nothing = True
 
     code = "provider"
     hint: ClassVar[str] = "see `oddins doctor`"
@@ -250,12 +263,18 @@ nothing, too little, or too much that is malformed.
 FORCEABLE: frozenset[RefusalCode] = frozenset({"shrunken", "quarantine"})
 """Refusals that `--force` overrides; no other response is ever published."""
 
+FORCE_HINT = (
+    "if that is right, --force asks the provider again and accepts it, and --replay --force"
+    " publishes the archived response"
+)
+
 
 class ResponseRejectedError(OddinsError):
     """The response is archived and rejected; no table was changed."""
 
     code = "refused"
     scope = "request"
+    writes_nothing = True
 
     def __init__(self, message: str, *, refusal_code: RefusalCode) -> None:
         super().__init__(message)

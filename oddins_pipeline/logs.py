@@ -245,15 +245,27 @@ class ForwardingHandler(logging.Handler):
         self.target.log(record.levelno, self.format(record))
 
 
-def configure_logging(*, as_json: bool) -> None:
-    """Sends the core's log lines to stderr: JSON lines, or text for a terminal.
+def configure_logging(
+    *, as_json: bool, level: int = logging.INFO, handler: logging.Handler | None = None
+) -> None:
+    """Sends the core's log lines to stderr: JSON lines, or text for a terminal; or to `handler`.
 
+    Expected failures are no lines of the text: the command prints them, once.
     Route library warnings through this handler so that they are redacted too.
     """
-    handler = logging.StreamHandler(sys.stderr)
-    handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
+    if handler is None:
+        handler = logging.StreamHandler(sys.stderr)
+        handler.setFormatter(JsonFormatter() if as_json else TextFormatter())
+    if not as_json:
+        handler.addFilter(lambda record: record.levelno < logging.ERROR or bool(record.exc_info))
     logging.getLogger().handlers = [handler]
     logger = logging.getLogger(LOGGER)
     logger.handlers = [handler]
-    logger.setLevel(logging.INFO)
+    logger.setLevel(level)
     logger.propagate = False
+
+
+def logs_json() -> bool:
+    """Whether stderr carries JSON lines, and so must carry nothing else."""
+    handlers = logging.getLogger(LOGGER).handlers
+    return any(isinstance(handler.formatter, JsonFormatter) for handler in handlers)

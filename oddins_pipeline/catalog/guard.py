@@ -6,7 +6,7 @@ from collections import defaultdict
 from dataclasses import dataclass
 
 from oddins_pipeline.catalog.rows import Batch
-from oddins_pipeline.errors import ResponseRejectedError
+from oddins_pipeline.errors import FORCE_HINT, ResponseRejectedError
 
 _NONE: frozenset[int] = frozenset()
 
@@ -47,8 +47,7 @@ def _check_quarantine(batch: Batch, maximum: float) -> None:
     if batch.quarantined_items * 100 > maximum * batch.received_items:
         raise ResponseRejectedError(
             f"{batch.quarantined_items} of {batch.received_items} leagues and seasons are"
-            f" malformed, more than {maximum:g} %; see them with `oddins payload ID`, and publish"
-            " with --force if they are to be left out",
+            f" malformed, more than {maximum:g} %; {FORCE_HINT}",
             refusal_code="quarantine",
         )
 
@@ -77,8 +76,7 @@ def _check_shares(batch: Batch, listed: StoredYears, limits: GuardLimits) -> Non
             f" ({present_leagues} of {len(listed)}) and"
             f" {_share(present_seasons, known_seasons)} of the listed seasons"
             f" ({present_seasons} of {known_seasons}); at least {limits.league_share:g} % and"
-            f" {limits.season_share:g} % are expected. If the provider really dropped them,"
-            " publish with --force",
+            f" {limits.season_share:g} % are expected; {FORCE_HINT}",
             refusal_code="shrunken",
         )
 

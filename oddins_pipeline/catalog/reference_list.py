@@ -18,7 +18,7 @@ from oddins_pipeline.catalog.normalise import readable_id, reason_of
 from oddins_pipeline.catalog.response import Entry, canonical_json
 from oddins_pipeline.catalog.rows import Anomaly
 from oddins_pipeline.catalog.text import clean_optional
-from oddins_pipeline.errors import ResponseRejectedError
+from oddins_pipeline.errors import FORCE_HINT, ResponseRejectedError
 
 
 class ListColumn(NamedTuple):
@@ -149,15 +149,13 @@ def check_list(spec: ReferenceList, batch: ListBatch, listed: set[int], *, force
     if batch.quarantined_items * 100 > spec.max_quarantine_share * batch.received_items:
         raise ResponseRejectedError(
             f"{batch.quarantined_items} of {batch.received_items} {spec.name} are malformed, more"
-            f" than {spec.max_quarantine_share:g} %; see them with `oddins payload ID`, and publish"
-            " with --force if they are to be left out",
+            f" than {spec.max_quarantine_share:g} %; {FORCE_HINT}",
             refusal_code="quarantine",
         )
     present = len(listed & ({row[0] for row in batch.rows} | batch.quarantined))
     if present * 100 < spec.min_share * len(listed):
         raise ResponseRejectedError(
             f"the response holds {present} of the {len(listed)} listed {spec.name}; at least"
-            f" {spec.min_share:g} % are expected. If the provider really dropped them, publish with"
-            " --force",
+            f" {spec.min_share:g} % are expected; {FORCE_HINT}",
             refusal_code="shrunken",
         )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import sys
-from typing import ClassVar
+from typing import Any, ClassVar
 
 import click
 
 from oddins_pipeline import __version__
-from oddins_pipeline.cli.context import App
+from oddins_pipeline.cli.context import App, examples, show_wrapped
 from oddins_pipeline.cli.process import Interrupts, open_streams
 from oddins_pipeline.errors import OddinsError, UsageError
 
@@ -21,6 +21,7 @@ class LazyGroup(click.Group):
         "backfill": ("oddins_pipeline.cli.backfill", "Request seasons, one provider request each."),
         "status": ("oddins_pipeline.cli.status", "Last sync, last error, row counts, quota."),
         "changes": ("oddins_pipeline.cli.changes", "What changed, the newest first."),
+        "payloads": ("oddins_pipeline.cli.payloads", "List archived responses."),
         "payload": ("oddins_pipeline.cli.payload", "An archived response, byte for byte."),
         "doctor": ("oddins_pipeline.cli.doctor", "Check the set-up, with fixes."),
         "dev": ("oddins_pipeline.cli.dev", "The Dagster UI and daemon."),
@@ -49,7 +50,11 @@ class LazyGroup(click.Group):
             formatter.write_dl([(name, text) for name, (_, text) in self.modules.items()])
 
 
-@click.group(cls=LazyGroup, context_settings={"help_option_names": ["-h", "--help"]})
+@click.group(
+    cls=LazyGroup,
+    context_settings={"help_option_names": ["-h", "--help"]},
+    epilog=examples("oddins sync leagues --sample", "oddins status", "oddins changes --since 7d"),
+)
 @click.version_option(__version__, prog_name="oddins")
 @click.pass_context
 def cli(ctx: click.Context) -> None:
@@ -81,13 +86,13 @@ def _run(app: App) -> int:
         _require_utf8(sys.argv)
         cli.main(prog_name="oddins", standalone_mode=False, obj=app)
     except click.exceptions.Abort:
-        _say("interrupted")
+        _say("interrupted", code="interrupted")
         return 1
     except click.ClickException as error:
-        error.show()
+        _say_usage(error)
         return error.exit_code
     except OddinsError as error:
-        _say(str(error))
+        _report(error)
         return error.exit_code
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -102,8 +107,30 @@ def _require_utf8(arguments: list[str]) -> None:
             raise UsageError(f"argument {position} is not UTF-8; type it again")
 
 
-def _say(message: str) -> None:
-    from oddins_pipeline.logs import redact
+def _report(error: OddinsError) -> None:
+    from oddins_pipeline.logs import logs_json
 
+    if not (error.reported and logs_json()):
+        _say(str(error), code=error.code, retryable=error.retryable)
+    if error.writes_nothing and not logs_json():
+        _say("no table was changed")
+
+
+def _say_usage(error: click.ClickException) -> None:
+    """Click's own lines; one object where stderr carries JSON."""
+    from oddins_pipeline.logs import logs_json
+
+    _say(error.format_message(), code="usage") if logs_json() else error.show()
+
+
+def _say(message: str, **fields: Any) -> None:
+    import logging
+
+    from oddins_pipeline.cli.words import colored
+    from oddins_pipeline.logs import logs_json, redact
+
+    if logs_json():
+        logging.getLogger("oddins_pipeline.cli").error(message, extra=fields)
+        return
     for line in redact(message).splitlines():
-        click.echo(f"oddins: {line}", err=True)
+        show_wrapped(f"{colored('oddins:', fg='red')} {line}", err=True)

@@ -9,7 +9,7 @@ import click
 
 from oddins_pipeline.catalog.entities import LEAGUES
 from oddins_pipeline.catalog.season_range import FIRST_SEASON, is_season, last_season
-from oddins_pipeline.cli.context import App, json_option, sample_option, show_json
+from oddins_pipeline.cli.context import App, examples, json_option, sample_option, show_json
 from oddins_pipeline.database import backfills
 from oddins_pipeline.database.dagster_daemon import daemon_state
 from oddins_pipeline.database.requests import SeenQuota, last_quota
@@ -34,7 +34,7 @@ def _range(value: str) -> range:
     return range(first, last + 1)
 
 
-@click.command()
+@click.command(epilog=examples("oddins backfill 2019", "oddins backfill 2019 2021..2023"))
 @click.argument("seasons", nargs=-1, required=True, callback=years_of)
 @sample_option()
 @json_option
@@ -53,7 +53,7 @@ def command(app: App, seasons: list[int], *, sample: bool, as_json: bool) -> Non
         "already_open": [year for year in seasons if year not in added],
         "cost": len(added),
         "quota_left": quota.day_remaining if quota else None,
-        "daemon": daemon,
+        "daemon": daemon.text,
         "waits_because": reason,
     }
     show_json(result) if as_json else _show(result, quota)

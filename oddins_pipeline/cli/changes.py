@@ -9,22 +9,39 @@ from typing import Any
 import click
 
 from oddins_pipeline.catalog.lists import TABLES
-from oddins_pipeline.cli.context import App, json_option, sample_option, show_json, show_lines
-from oddins_pipeline.database.changes import ChangeFilter, changes, describe_change
+from oddins_pipeline.cli.context import (
+    App,
+    examples,
+    json_option,
+    sample_option,
+    show_json,
+    show_wrapped,
+)
+from oddins_pipeline.database.changes import LIST_TABLES, ChangeFilter, changes, describe_change
 from oddins_pipeline.errors import UsageError
 from oddins_pipeline.logs import sanitize
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 
 
-@click.command()
-@click.option("--since", metavar="AGE|TIME", help="7d, 12h, 30m, 2w, or an ISO date or time (UTC).")
+@click.command(
+    epilog=examples("oddins changes --since 7d", "oddins changes --league 39 --json | jq .after")
+)
+@click.option(
+    "--since",
+    metavar="AGE|TIME",
+    help="Only what is newer: 7d, 12h, 30m, 2w, or an ISO date or time (UTC).",
+)
 @click.option("--entity", type=click.Choice(TABLES), help="Only this table's changes.")
 @click.option(
     "--league", type=click.IntRange(1, 2**31 - 1), help="Only this provider league id's changes."
 )
 @click.option(
-    "--limit", type=click.IntRange(1, 1_000_000), default=50, show_default=True, help="The newest."
+    "--limit",
+    type=click.IntRange(1, 1_000_000),
+    default=50,
+    show_default=True,
+    help="How many, the newest first.",
 )
 @json_option
 @sample_option()
@@ -47,7 +64,8 @@ def command(
         found = changes(connection, wanted)
     shown, more = found[:limit], len(found) > limit
     if as_json:
-        show_json({"changes": shown, "more": more})
+        for change in shown:
+            show_json(change)
     else:
         _show(shown, more=more)
 
@@ -74,15 +92,21 @@ def _show(found: list[dict[str, Any]], *, more: bool) -> None:
     if not found:
         click.echo("no changes")
         return
-    show_lines([_line(change) for change in found])
+    for change in found:
+        show_wrapped(_line(change))
     if more:
         click.echo(f"older ones are left out; see them with --limit {len(found) * 10}")
 
 
-def _line(change: dict[str, Any]) -> tuple[str, ...]:
-    """Provider's text is made harmless for a terminal."""
-    name = change["natural_key"] or ""
+def _line(change: dict[str, Any]) -> str:
+    """The name before the key; provider's text is made harmless for a terminal."""
+    key, name = change["natural_key"] or "", change["natural_key"] or ""
     if change["league"]:
-        name += f" {change['league']} ({change['country']})"
-    words = (change["entity"], sanitize(name, 70), sanitize(describe_change(change), 300))
-    return (f"{change['changed_at']:%Y-%m-%d %H:%M:%S}", *words)
+        _, *year = key.split("/")
+        name = " ".join((f"{change['league']} ({change['country']})", *year))
+        name += f" [{key}]"
+    elif change["entity"] in LIST_TABLES and (row := change["after"] or change["before"]):
+        name = f"{row.get('name') or ''} [{key}]".lstrip()
+    when = f"{change['changed_at'].astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
+    words = (change["entity"], sanitize(name, 90), sanitize(describe_change(change), 300))
+    return "  ".join((when, *(word for word in words if word)))

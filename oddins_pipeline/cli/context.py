@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 import json
+import logging
 import math
+import shutil
 import sys
+import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from datetime import datetime, timezone
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -14,6 +18,8 @@ import click
 if TYPE_CHECKING:
     from oddins_pipeline.config.workspace import Workspace
     from oddins_pipeline.database.connection import Connection
+
+logger = logging.getLogger("oddins_pipeline.cli")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -28,9 +34,10 @@ class App:
         """Whether output that a closed pipe cuts off is a failure."""
 
     def open(
-        self, *, sample: bool = False, reads_only: bool = False, log_format: str | None = None
+        self, *, sample: bool = False, reads_only: bool = False, logged: bool = False
     ) -> Workspace:
-        """The workspace, named on stderr before anything is connected.
+        """The workspace, named on stderr before anything is connected; `logged` when the command
+        has set up its log.
 
         Raises UsageError with every fault at once, EmbeddedServerError.
         """
@@ -39,10 +46,11 @@ class App:
         from oddins_pipeline.logs import configure_logging
 
         settings = load_settings()
-        as_json = log_format == "json" or (log_format is None and not sys.stderr.isatty())
-        configure_logging(as_json=as_json)
+        if not logged:
+            configure_logging(as_json=False, level=logging.WARNING)
         target = choose_target(settings, sample=sample, reads_only=reads_only)
-        click.echo(f"database: {target.describe(settings)}", err=True)
+        database = f"database: {target.describe(settings)}"
+        logger.info(database) if logged else click.echo(database, err=True)
         return open_workspace(settings, target)
 
     @contextmanager
@@ -69,6 +77,11 @@ class App:
             yield connection
 
 
+def examples(*lines: str) -> str:
+    """The end of a command's help."""
+    return "\n".join(("\b", "Examples:", *(f"  {line}" for line in lines)))
+
+
 def sample_option(help_text: str = "The sample database; APP_ENV=local only.") -> Callable[[F], F]:
     """`--sample`."""
     return click.option("--sample", is_flag=True, help=help_text)
@@ -92,24 +105,58 @@ class Finite(click.FloatRange):
         return float(found)
 
 
-json_option = click.option("--json", "as_json", is_flag=True, help="One JSON object on stdout.")
+def days_option(help_text: str) -> Callable[[F], F]:
+    """`--days`."""
+    return click.option("--days", type=click.IntRange(0, 3650), metavar="N", help=help_text)
+
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="JSON on stdout, one object a line."
+)
 
 
 def show_json(value: Mapping[str, Any]) -> None:
-    """One JSON object on stdout."""
-    click.echo(json.dumps(value, default=str, ensure_ascii=False))
+    """One JSON object on stdout, on a line of its own; times are ISO 8601 with a Z."""
+    click.echo(json.dumps(value, default=_plain, ensure_ascii=False))
+
+
+def _plain(value: object) -> str:
+    if isinstance(value, datetime):
+        return value.astimezone(timezone.utc).isoformat().replace("+00:00", "Z")
+    return str(value)
 
 
 def show_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
-    """A table on stdout; the first column is text, the others are numbers."""
-    cells = [[str(cell) for cell in row] for row in (header, *rows)]
+    """A table on stdout; the first column is text, the others are numbers.
+
+    A line for each row where the terminal is too narrow for it.
+    """
+    cells = [
+        [f"{cell:,}" if isinstance(cell, int) else str(cell) for cell in row]
+        for row in (header, *rows)
+    ]
     widths = [max(len(row[i]) for row in cells) for i in range(len(header))]
+    if sys.stdout.isatty() and sum(widths) + 2 * len(widths) > shutil.get_terminal_size().columns:
+        for name, *numbers in cells[1:]:
+            parts = (f"{n} {what}" for n, what in zip(numbers, header[1:], strict=True) if n != "0")
+            show_wrapped(f"{name}: {', '.join(parts) or 'nothing'}")
+        return
     for row in cells:
         first, *rest = (
             cell.ljust(width) if i == 0 else cell.rjust(width)
             for i, (cell, width) in enumerate(zip(row, widths, strict=True))
         )
         click.echo("  ".join([first, *rest]).rstrip())
+
+
+def show_wrapped(text: str, *, err: bool = False) -> None:
+    """`text` on stdout or stderr, wrapped by words where that is a terminal."""
+    if (sys.stderr if err else sys.stdout).isatty():
+        width = max(20, shutil.get_terminal_size().columns)
+        text = textwrap.fill(
+            text, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
+        )
+    click.echo(text, err=err)
 
 
 def show_lines(rows: Sequence[Sequence[str]]) -> None:

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
+import subprocess
+import sys
 import tempfile
 from importlib.util import find_spec
 from pathlib import Path
@@ -67,7 +70,16 @@ def psql(app: App, arguments: tuple[str, ...], *, sample: bool) -> None:
     if others:
         variables |= _service_file(others, shown.pop("service", None))
     address = [make_conninfo("", **shown)] if shown else []
-    os.execvpe(program, [program, *address, *arguments], {**os.environ, **variables})  # noqa: S606
+    # A child, not in this process's place: the embedded server stops when this one ends. Ctrl-C is
+    # psql's.
+    signal.signal(signal.SIGINT, lambda *_: None)
+    done = subprocess.run(  # noqa: S603 - the user's own arguments
+        [program, *address, *arguments],
+        env={**os.environ, **variables},
+        close_fds=False,
+        check=False,
+    )
+    sys.exit(done.returncode)
 
 
 def _service_file(secrets: dict[str, str], service: str | None) -> dict[str, str]:

@@ -9,15 +9,21 @@ import time
 
 import click
 
-from oddins_pipeline.cli.context import App, sample_option
+from oddins_pipeline.cli.context import App, examples, sample_option
 from oddins_pipeline.config.dagster_home import dagster_home
 from oddins_pipeline.config.workspace import SAMPLE_VARIABLE
 
 MAX_START = 120
 
 
-@click.command()
-@click.option("--port", type=click.IntRange(1, 65535), default=3000, show_default=True)
+@click.command(epilog=examples("oddins dev", "oddins dev --sample --port 3001"))
+@click.option(
+    "--port",
+    type=click.IntRange(1, 65535),
+    default=3000,
+    show_default=True,
+    help="Port of the Dagster UI.",
+)
 @sample_option("Generated data; APP_ENV=local only.")
 @click.pass_obj
 def command(app: App, port: int, *, sample: bool) -> None:

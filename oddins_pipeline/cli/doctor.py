@@ -8,7 +8,7 @@ from collections.abc import Callable, Generator
 import click
 
 from oddins_pipeline.catalog.account import warning
-from oddins_pipeline.cli.context import App, sample_option
+from oddins_pipeline.cli.context import App, examples, sample_option, show_wrapped
 from oddins_pipeline.config.dagster_home import CONFIG, default_home, home_from_env
 from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.config.workspace import Workspace
@@ -24,13 +24,13 @@ Line = tuple[str, bool]
 """A check's name and whether it passed."""
 
 
-@click.command()
+@click.command(epilog=examples("oddins doctor"))
 @sample_option()
 @click.pass_obj
 def command(app: App, *, sample: bool) -> None:
     """Check environment, database, revision, key, Dagster home and daemon."""
     try:
-        workspace = app.open(sample=sample, log_format="text")
+        workspace = app.open(sample=sample)
     except EmbeddedServerError as error:
         _say("database", str(error), passed=False)
         sys.exit(1)
@@ -52,11 +52,29 @@ def _run(workspace: Workspace) -> Generator[Line, None, None]:
         ready = yield from _attempt("revision", lambda: _revision(connection))
         if ready and permitted:
             yield from _attempt("key", lambda: _key(workspace, connection))
-        if ready:
-            yield from _attempt("daemon", lambda: daemon_state(connection))
+        else:
+            _note("key", "not checked before rights and revision are as they should be")
+        yield from _daemon(workspace, connection)
         yield from _attempt("Dagster home", lambda: _home(workspace.settings))
         if ready:
             yield from _attempt("schema", lambda: _schema(connection))
+        else:
+            _note("schema", "not checked before the revision is current")
+
+
+def _daemon(workspace: Workspace, connection: Connection) -> Generator[Line, None, None]:
+    """One that does not run is a failure where schedules should start by themselves."""
+    with database_errors():
+        state = daemon_state(connection)
+    if state.running or workspace.settings.automation == "on":
+        yield _say("daemon", state.text, passed=state.running)
+    else:
+        _note("daemon", state.text)
+
+
+def _note(name: str, message: str) -> None:
+    """What is neither in order nor wrong."""
+    show_wrapped(f"note  {name}: {message}")
 
 
 def _attempt(name: str, check: Check) -> Generator[Line, None, bool]:
@@ -73,7 +91,7 @@ def _attempt(name: str, check: Check) -> Generator[Line, None, bool]:
 def _say(name: str, message: str, *, passed: bool) -> tuple[str, bool]:
     from oddins_pipeline.logs import redact
 
-    click.echo(f"{'ok   ' if passed else 'FAIL '} {name}: {redact(message)}")
+    show_wrapped(f"{'ok   ' if passed else 'FAIL '} {name}: {redact(message)}")
     return name, passed
 
 

@@ -6,11 +6,11 @@ import sys
 
 import click
 
-from oddins_pipeline.cli.context import App, sample_option
+from oddins_pipeline.cli.context import App, examples, sample_option
 from oddins_pipeline.database.payloads import body_of
 
 
-@click.command()
+@click.command(epilog=examples("oddins payload 364 | jq .results", "oddins payload 364 > 364.json"))
 @click.argument("payload_id", type=click.IntRange(1))
 @sample_option()
 @click.pass_obj

@@ -4,16 +4,39 @@ from __future__ import annotations
 
 import click
 
-from oddins_pipeline.cli.context import Finite, fault_option
+from oddins_pipeline.cli.context import Finite, days_option, examples, fault_option
 from oddins_pipeline.errors import UsageError
+from oddins_pipeline.sample_provider.faults import FAULTS
 
 
-@click.command()
+@click.command(
+    epilog=examples(
+        "oddins sample-provider --days 40",
+        "oddins sample-provider --fault rate-limit:2,reset,ok",
+        "ODDINS_SAMPLE_URL=http://127.0.0.1:8765 oddins sync leagues --sample",
+    )
+)
 @click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
-@click.option("--port", type=click.IntRange(0, 65535), default=8765, show_default=True)
-@click.option("--scale", type=Finite(0, 1000), default=1, show_default=True)
-@click.option("--seed", type=int, default=1, show_default=True)
-@fault_option("For example rate-limit:2,reset,ok, or bets=shrunk for one list.")
+@click.option(
+    "--port",
+    type=click.IntRange(0, 65535),
+    default=8765,
+    show_default=True,
+    help="Port to listen on; 0 takes any.",
+)
+@click.option(
+    "--scale",
+    type=Finite(0, 1000),
+    default=1,
+    show_default=True,
+    help="How many leagues: 1 is 1,250.",
+)
+@click.option("--seed", type=int, default=1, show_default=True, help="Another generated world.")
+@days_option("Serve the generated world as it is N days after its start.")
+@fault_option(
+    "Errors to play, one a request, each NAME, NAME:TIMES or NAME@ARGUMENT; with LIST= for one list"
+    f" only. Names: {', '.join(FAULTS)}."
+)
 @click.option(
     "--subscription-ends",
     default="2099-01-01",
@@ -40,6 +63,7 @@ def command(
     port: int,
     scale: float,
     seed: int,
+    days: int | None,
     fault: tuple[str, ...],
     subscription_ends: str,
     day_limit: int,
@@ -55,6 +79,7 @@ def command(
         provider = SampleProvider(
             scale=scale,
             seed=seed,
+            days=days or 0,
             faults=fault,
             port=port,
             day_limit=day_limit,

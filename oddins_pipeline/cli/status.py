@@ -2,24 +2,38 @@
 
 from __future__ import annotations
 
+import re
 import sys
+from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
 from typing import Any
+from zoneinfo import ZoneInfo
 
 import click
 
 from oddins_pipeline.catalog.account import warning
-from oddins_pipeline.cli.context import App, json_option, sample_option, show_json, show_table
+from oddins_pipeline.cli.context import (
+    App,
+    examples,
+    json_option,
+    sample_option,
+    show_json,
+    show_table,
+    show_wrapped,
+)
+from oddins_pipeline.cli.words import colored, shown_anomalies, shown_time
+from oddins_pipeline.config.settings import AutomationSettings, Settings
 from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database.requests import load_subscription
 from oddins_pipeline.database.status import load_status
 from oddins_pipeline.errors import ProviderError
+from oddins_pipeline.logs import sanitize
 from oddins_pipeline.pipeline.staleness import problems
 
 REQUESTED_AGAIN_AFTER = timedelta(hours=6)
 
 
-@click.command()
+@click.command(epilog=examples("oddins status", "oddins status --check", "oddins status --json"))
 @json_option
 @click.option("--check", is_flag=True, help="Exit 1 when stale or failing.")
 @sample_option()
@@ -32,7 +46,7 @@ def command(app: App, *, as_json: bool, check: bool, sample: bool) -> None:
     found["subscription"] = _subscription(app, workspace)
     found["problems"] = list(problems(found["sync"], workspace.settings))
     found["healthy"] = not found["problems"]
-    show_json(found) if as_json else _show(found)
+    show_json(found) if as_json else _show(found, workspace.settings)
     if check and not found["healthy"]:
         sys.exit(1)
 
@@ -68,37 +82,62 @@ def _subscription(app: App, workspace: Workspace) -> dict[str, Any] | None:
     }
 
 
-def _show(found: dict[str, Any]) -> None:
+def _show(found: dict[str, Any], settings: Settings) -> None:
+    for problem in found["problems"]:
+        show_wrapped(colored(sanitize(problem), fg="red"))
+    if found["healthy"]:
+        click.echo(colored("healthy", fg="green"))
+    for state in found["sync"]:
+        _show_state(state)
+    show_wrapped(f"next scheduled sync: {next_sync(settings, datetime.now(timezone.utc))}")
     rows = [
         (table, count["rows"], count["listed"], count["rows"] - count["listed"])
         for table, count in found["rows"].items()
     ]
     show_table(("table", "rows", "listed", "delisted"), rows)
-    for state in found["sync"]:
-        click.echo(
-            f"{state['entity']} ({state['source']}): last synced {_at(state['last_synced_at'])}"
-        )
-        if state["last_error_at"]:
-            when = "failing since" if state["failing"] else "last error"
-            click.echo(f"  {when} {_at(state['last_error_at'])}: {state['last_error']}")
     quota = found["quota"]
     if quota:
-        click.echo(
-            f"quota: {quota['day_remaining']} of {quota['day_limit']} requests left,"
-            f" seen {_at(quota['seen_at'])}; {found['requests_today']} sent today from here"
+        show_wrapped(
+            f"quota: {quota['day_remaining']:,} of {quota['day_limit']:,} requests left, seen"
+            f" {shown_time(quota['seen_at'])}; {found['requests_today']:,} sent today from here"
         )
+    for line in _notes(found):
+        show_wrapped(line)
+
+
+def _show_state(state: dict[str, Any]) -> None:
+    synced = shown_time(state["last_synced_at"])
+    show_wrapped(f"{state['entity']} ({state['source']}): last synced {synced}")
+    if state["last_error_at"]:
+        when = "failing since" if state["failing"] else "resolved: last error"
+        error = sanitize(state["last_error"])
+        show_wrapped(f"  {when} {shown_time(state['last_error_at'])}: {error}")
+
+
+def _notes(found: dict[str, Any]) -> Iterator[str]:
+    for entity in sorted({row["entity"] for row in found["anomalies"]}):
+        kinds = {r["kind"]: r["count"] for r in found["anomalies"] if r["entity"] == entity}
+        if unusual := shown_anomalies(kinds):
+            yield f"{entity}: {unusual}"
     for backfill in found["backfills_pending"]:
-        why = f": {backfill['error']}" if backfill["error"] else ""
-        click.echo(
+        why = f": {sanitize(backfill['error'])}" if backfill["error"] else ""
+        yield (
             f"backfill of {backfill['season']}: {backfill['status']},"
             f" {backfill['attempts']} attempts so far{why}"
         )
     subscription = found["subscription"]
     if subscription and subscription["warning"]:
-        click.echo(f"warning: {subscription['warning']}")
-    for problem in found["problems"]:
-        click.echo(problem)
+        yield f"warning: {subscription['warning']}"
 
 
-def _at(when: Any) -> str:
-    return f"{when:%Y-%m-%d %H:%M:%S} UTC" if when else "never"
+def next_sync(settings: AutomationSettings, now: datetime) -> str:
+    """When the daily schedule starts next, or its cron expression where that is not daily."""
+    if settings.automation == "off":
+        return "none by itself (ODDINS_AUTOMATION=off)"
+    zone = ZoneInfo(settings.sync_timezone)
+    daily = re.fullmatch(r"(\d{1,2}) (\d{1,2}) \* \* \*", settings.sync_cron.strip())
+    if daily is None:
+        return f"by cron {settings.sync_cron} ({settings.sync_timezone})"
+    local = now.astimezone(zone)
+    today = local.replace(hour=int(daily[2]), minute=int(daily[1]), second=0, microsecond=0)
+    return shown_time(today if today > local else today + timedelta(days=1))

@@ -20,18 +20,23 @@ from oddins_pipeline.catalog.season_range import FIRST_SEASON, last_season
 from oddins_pipeline.cli.context import (
     App,
     Finite,
+    days_option,
+    examples,
     fault_option,
     json_option,
     sample_option,
     show_json,
     show_table,
+    show_wrapped,
 )
+from oddins_pipeline.cli.progress import Verbosity, progress, use_json
+from oddins_pipeline.cli.words import colored, shown_anomalies, shown_seconds
 from oddins_pipeline.config.dagster_home import home_from_env
 from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.errors import InterruptedSyncError, LockHeldError, OddinsError, UsageError
 from oddins_pipeline.logs import set_run
 from oddins_pipeline.pipeline.failures import RunFailure, record_failure
-from oddins_pipeline.pipeline.league_sync import LEAGUE_SYNC, LeagueFilter
+from oddins_pipeline.pipeline.league_sync import LEAGUE_SYNC, LeagueFilter, require_country
 from oddins_pipeline.pipeline.list_sync import list_sync
 from oddins_pipeline.pipeline.session import Session, open_session
 from oddins_pipeline.pipeline.sync import Sync, SyncPlan, SyncResult
@@ -48,7 +53,10 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 _OPTIONS = (
     sample_option("Generated data; APP_ENV=local only."),
-    fault_option("An error that the sample provider plays; with --sample."),
+    fault_option(
+        "Errors that the sample provider plays, listed by `oddins sample-provider --help`; with"
+        " --sample."
+    ),
     click.option(
         "--lock-timeout",
         type=Finite(0, 86_400),
@@ -59,12 +67,29 @@ _OPTIONS = (
     click.option(
         "--force",
         is_flag=True,
-        help="Skip the shrinkage check and the quarantine limit; every other check still applies.",
+        help="Skip the shrinkage check and the quarantine limit; every other check still applies."
+        " Asks the provider again; with --replay publishes the archived response.",
     ),
     click.option("--replay", is_flag=True, help="Publish the newest archived full response again."),
     click.option("--dry-run", is_flag=True, help="Report what would change; write nothing."),
     json_option,
-    click.option("--log-format", type=click.Choice(["text", "json"]), help="Log lines on stderr."),
+    click.option(
+        "--log-format",
+        type=click.Choice(["text", "json"]),
+        is_eager=True,
+        callback=use_json,
+        help="What stderr carries; JSON lines unless it is a terminal.",
+    ),
+    click.option(
+        "-v", "--verbose", "verbosity", flag_value="verbose", help="Every log line, with figures."
+    ),
+    click.option(
+        "-q",
+        "--quiet",
+        "verbosity",
+        flag_value="quiet",
+        help="Nothing but errors on stderr; the result stays.",
+    ),
 )
 
 
@@ -86,16 +111,26 @@ class Options:
     replay: bool
     dry_run: bool
     as_json: bool
-    log_format: str | None
+    log_format: str
+    verbosity: Verbosity | None
+    days: int | None = None
 
 
-@command.command()
+@command.command(
+    epilog=examples(
+        "oddins sync leagues",
+        "oddins sync leagues --season 2024 --country England",
+        "oddins sync leagues --dry-run",
+        "oddins sync leagues --sample --days 40",
+    )
+)
 @click.option(
     "--season", type=click.IntRange(FIRST_SEASON, last_season()), help="Only this year (partial)."
 )
 @click.option("--country", help="Only this country's leagues (partial).")
 @click.option("--league", type=click.IntRange(1), help="Only this provider league id (partial).")
 @click.option("--current", is_flag=True, help="Only current or last seasons (partial).")
+@days_option("Let the sample provider's world move on to N days after its start; with --sample.")
 @sync_options
 @click.pass_obj
 def leagues(
@@ -117,7 +152,11 @@ def leagues(
 
 
 def _list_command(spec: ReferenceList) -> click.Command:
-    @click.command(spec.name, help=f"Sync the {spec.name}.")
+    @click.command(
+        spec.name,
+        help=f"Sync the {spec.name}.",
+        epilog=examples(f"oddins sync {spec.name}", f"oddins sync {spec.name} --dry-run"),
+    )
     @sync_options
     @click.pass_obj
     def sync(app: App, /, **options: Any) -> None:
@@ -142,35 +181,43 @@ def _sync(
     """Runs one sync; `asset` is the one whose op takes `config`."""
     started = time.monotonic()
     home_from_env()
-    if options.fault:
-        _check_faults(options)
-    workspace = app.open(
-        sample=options.sample, reads_only=options.replay, log_format=options.log_format
-    )
-    if options.fault and workspace.settings.sample_url:
-        raise UsageError("give --fault to the sample provider that ODDINS_SAMPLE_URL names")
-    workspace = replace(workspace, faults=options.fault)
-    key = SyncKey(plan.entity, full=not params)
-    with _session(workspace, key, params, options) as session:
-        if options.dry_run:
-            from oddins_pipeline.pipeline.dry_run import dry_run
+    run_id = str(uuid.uuid4())
+    set_run(f"sync_{plan.entity.label}", run_id)
+    _check_sample(options)
+    with progress(options.log_format, options.verbosity or "normal"):
+        workspace = app.open(sample=options.sample, reads_only=options.replay, logged=True)
+        if (options.fault or options.days is not None) and workspace.settings.sample_url:
+            raise UsageError(
+                "give --fault and --days to the sample provider that ODDINS_SAMPLE_URL names"
+            )
+        workspace = replace(workspace, faults=options.fault, sample_days=options.days)
+        key = SyncKey(plan.entity, full=not params)
+        with _session(workspace, key, params, options, run_id) as session:
+            if "country" in params and not options.force:
+                require_country(session.connection, params["country"])
+            if options.dry_run:
+                from oddins_pipeline.pipeline.dry_run import dry_run
 
-            result = dry_run(Sync(session, plan, force=options.force), params)
-        else:
-            config = {**config, "force": options.force, "replay": options.replay}
-            result = _materialize(session, plan.entity, {asset: {"config": config}})
-            app.committed = True
-    shown = {**result.as_dict(), "seconds": round(time.monotonic() - started, 2)}
-    logger.info("job completed", extra={"seconds": shown["seconds"]})
+                result = dry_run(Sync(session, plan, force=options.force), params)
+            else:
+                config = {**config, "force": options.force, "replay": options.replay}
+                result = _materialize(session, plan.entity, {asset: {"config": config}})
+                app.committed = True
+        shown = {**result.as_dict(), "seconds": round(time.monotonic() - started, 2)}
+        logger.info("job completed", extra={"seconds": shown["seconds"]})
     show_json(shown) if options.as_json else _show(shown, workspace)
 
 
-def _check_faults(options: Options) -> None:
+def _check_sample(options: Options) -> None:
     """Raises UsageError."""
+    if options.days is not None and not options.sample:
+        raise UsageError("--days is for the sample provider; add --sample")
+    if options.fault and not options.sample:
+        raise UsageError("--fault is played by the sample provider; add --sample")
+    if not options.fault:
+        return
     from oddins_pipeline.sample_provider.faults import parse_scripts
 
-    if not options.sample:
-        raise UsageError("--fault is played by the sample provider; add --sample")
     try:
         parse_scripts(options.fault, ("/leagues", *(spec.path for spec in LISTS)))
     except ValueError as error:
@@ -179,11 +226,10 @@ def _check_faults(options: Options) -> None:
 
 @contextmanager
 def _session(
-    workspace: Workspace, key: SyncKey, params: Params, options: Options
+    workspace: Workspace, key: SyncKey, params: Params, options: Options, run_id: str
 ) -> Iterator[Session]:
     """The command's session; its failure is logged once, and recorded."""
-    run_id, label = str(uuid.uuid4()), key.entity.label
-    set_run(f"sync_{label}", run_id)
+    label = key.entity.label
     environment = {"app_env": workspace.settings.app_env, "sample": workspace.target.sample}
     logger.info("worker started", extra=environment)
     try:
@@ -193,11 +239,9 @@ def _session(
         ):
             logger.info(f"starting the {label} sync", extra=params)
             yield session
-    except LockHeldError:
+    except (LockHeldError, UsageError):
         raise
     except OddinsError as error:
-        if not error.reported:
-            logger.error(str(error), extra={"code": error.code, "retryable": error.retryable})  # noqa: TRY400 - a sentence, not a trace
         if not options.dry_run:
             record_failure(workspace, RunFailure.of(error), [key], run_id)
         raise
@@ -233,7 +277,11 @@ def _show(result: dict[str, Any], workspace: Workspace) -> None:
         what = f"dry run, nothing written; the guard {result['guard']}"
     if result["received"] == 0:
         what = "the provider has no match for this request: zero rows"
+    unusual = shown_anomalies(result["anomalies"])
+    if unusual:
+        show_wrapped(colored(unusual, fg="yellow"))
     left = result["quota_left"]
-    quota = f"{left} requests left today" if left is not None else "quota left: unknown"
+    quota = f"{left:,} requests left today" if left is not None else "quota left: unknown"
     sample = " (sample data)" if workspace.target.sample else ""
-    click.echo(f"{what}{sample}; {result['seconds']} s; {quota}")
+    took = shown_seconds(result["seconds"])
+    show_wrapped(f"{colored(what, fg='green')}{sample}; {took}; {quota}")

@@ -22,6 +22,8 @@ from oddins_pipeline.errors import UsageError
 SAMPLE_VARIABLE = "ODDINS_SAMPLE"
 """Set by `oddins --sample` for what it starts; the same choice in every process of one sync."""
 
+SAMPLE_ADDRESS = "sample provider, day "
+
 EMBEDDED_REAL = "oddins_odds"
 EMBEDDED_SAMPLE = "oddins_sample"
 
@@ -77,13 +79,15 @@ def _faults(settings: Settings, *, sample: bool, reads_only: bool) -> Iterator[s
 @dataclass(frozen=True)
 class Workspace:
     """What a process works with: its settings, its provider, and its database at `url`; `faults`
-    are those that the sample provider is to play.
+    are those that the sample provider is to play, `sample_days` how far its world has moved on
+    (None: as far as the database has seen it).
     """
 
     settings: Settings
     target: Target
     url: str
     faults: tuple[str, ...] = ()
+    sample_days: int | None = None
 
     @property
     def source(self) -> str:
@@ -93,7 +97,9 @@ class Workspace:
     @property
     def base_url(self) -> str:
         """The provider's address, as recorded with the source."""
-        return "sample provider" if self.target.sample else self.settings.base_url
+        if not self.target.sample:
+            return self.settings.base_url
+        return f"{SAMPLE_ADDRESS}{self.sample_days}" if self.sample_days else "sample provider"
 
     @property
     def database(self) -> str:

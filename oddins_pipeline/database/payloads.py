@@ -8,6 +8,8 @@ from dataclasses import dataclass, field, replace
 from datetime import datetime
 from typing import Any
 
+from psycopg.rows import dict_row
+
 from oddins_pipeline.catalog.entities import LEAGUES, Entity, SyncKey
 from oddins_pipeline.catalog.requests import Params
 from oddins_pipeline.catalog.response import Entry, RawResponse, entries_of, parse_body
@@ -93,6 +95,13 @@ UPDATE provider_sync_state SET last_synced_at = now() WHERE source_id = %s AND e
 _LOAD = """
 SELECT id, source_id, sha256, results, params, body FROM provider_payloads
 WHERE entity = %s AND body IS NOT NULL AND """
+
+# Archived responses without their bodies, the newest first.
+_ARCHIVED = """
+SELECT id, entity, params, fetched_at, last_seen_at, published_at, results, bytes, sha256, refusal,
+    run_id, body IS NOT NULL AS has_body
+FROM provider_payloads WHERE NOT %s OR refusal IS NOT NULL ORDER BY id DESC LIMIT %s
+"""
 
 # The newest publication after a payload.
 _NEWER = """
@@ -273,6 +282,12 @@ def has_published(connection: Connection, run_id: str, key: SyncKey) -> bool:
     """Whether a response that this run archived is published."""
     row = connection.execute(_HAS_PUBLISHED, (run_id, key.entity.name, key.full)).fetchone()
     return bool(row and row[0])
+
+
+def archived(connection: Connection, limit: int, *, rejected: bool) -> list[dict[str, Any]]:
+    """Archived responses without their bodies, the newest first."""
+    with connection.cursor(row_factory=dict_row) as cursor:
+        return cursor.execute(_ARCHIVED, (rejected, limit)).fetchall()
 
 
 def body_of(connection: Connection, payload_id: int) -> bytes:

@@ -13,7 +13,7 @@ from oddins_pipeline.database.connection import Connection, database_errors
 # Every sync state with its source.
 _STATES = """
 SELECT p.name AS source, s.entity, s.last_synced_at, s.cursor, s.last_error_at, s.last_error,
-    s.last_error_at > coalesce(s.last_synced_at, '-infinity') AS failing
+    coalesce(s.last_error_at > coalesce(s.last_synced_at, '-infinity'), false) AS failing
 FROM provider_sync_state s JOIN provider_sources p ON p.id = s.source_id
 ORDER BY s.entity
 """
@@ -27,18 +27,28 @@ _ROWS = " UNION ALL ".join(
     for table in entity.tables
 )
 
+# What was unusual in each list's newest published response.
+_ANOMALIES = """
+SELECT p.entity, a.kind, count(*) AS count
+FROM payload_anomalies a JOIN provider_payloads p ON p.id = a.payload_id
+WHERE p.id IN (SELECT max(id) FROM provider_payloads WHERE published_at IS NOT NULL GROUP BY entity)
+GROUP BY p.entity, a.kind ORDER BY p.entity, a.kind
+"""
+
 
 def load_status(connection: Connection) -> dict[str, Any]:
     """The status as plain values. Raises DatabaseError."""
     with database_errors(), connection.cursor(row_factory=dict_row) as cursor:
         states = cursor.execute(_STATES).fetchall()
         rows = {row.pop("name"): row for row in cursor.execute(_ROWS).fetchall()}
+        anomalies = cursor.execute(_ANOMALIES).fetchall()
         quota = requests.last_quota(connection)
         pending = backfills.open_requests(connection)
         used = requests.requests_today(connection)
     return {
         "sync": states,
         "rows": rows,
+        "anomalies": anomalies,
         "quota": quota._asdict() if quota else None,
         "requests_today": used,
         "backfills_pending": [request.shown() for request in pending],

@@ -56,9 +56,10 @@ def start(home: Path, database: str) -> str:
         if where is None or not held or (directory, database) not in _created:
             _make_directory(directory)
             with _locked(directory / "start.lock"):
-                where = server.socket_directory_if_ready(directory) or server.launch(
-                    home, directory
-                )
+                where = server.socket_directory_if_ready(directory)
+                if where is None:
+                    logger.info("starting the embedded PostgreSQL server")
+                    where = server.launch(home, directory)
                 _join(directory)
                 _create_database(where, database)
                 _created.add((directory, database))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from difflib import get_close_matches
 
 from oddins_pipeline.catalog import guard
 from oddins_pipeline.catalog.entities import LEAGUES, SyncKey
@@ -12,10 +13,11 @@ from oddins_pipeline.catalog.requests import Params
 from oddins_pipeline.catalog.rows import Batch
 from oddins_pipeline.catalog.season_range import FIRST_SEASON, is_season, last_season
 from oddins_pipeline.database import backfills
-from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.database.connection import Connection, database_errors
 from oddins_pipeline.database.league_tables import stored_years, write_leagues
 from oddins_pipeline.database.payloads import Payload
-from oddins_pipeline.errors import UsageError
+from oddins_pipeline.errors import NotInCatalogError, UsageError
+from oddins_pipeline.logs import sanitize
 from oddins_pipeline.pipeline.sync import SyncPlan
 
 
@@ -52,6 +54,22 @@ class LeagueFilter:
     def key(self) -> SyncKey:
         """Which sync state such a sync belongs to."""
         return SyncKey(LEAGUES, full=not self.params)
+
+
+def require_country(connection: Connection, country: str) -> None:
+    """Raises NotInCatalogError with the nearest names; an empty catalog has no opinion."""
+    with database_errors():
+        rows = connection.execute("SELECT name FROM countries ORDER BY name").fetchall()
+    known = {str(name).casefold(): str(name) for (name,) in rows}
+    wanted = country.strip().casefold()
+    if not known or wanted in known:
+        return
+    near = [known[name] for name in get_close_matches(wanted, known)]
+    meant = f"; did you mean {' or '.join(near)}?" if near else "."
+    raise NotInCatalogError(
+        f"the catalog has no country {sanitize(country, 60)}{meant} Add --force to ask the provider"
+        " all the same"
+    )
 
 
 def _validate(

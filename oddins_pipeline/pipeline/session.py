@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from psycopg.pq import TransactionStatus
 
 from oddins_pipeline.catalog.account import Account
-from oddins_pipeline.config.workspace import Workspace
+from oddins_pipeline.config.workspace import SAMPLE_ADDRESS, Workspace
 from oddins_pipeline.database import lock, revision
 from oddins_pipeline.database.connection import (
     Connection,
@@ -23,6 +23,7 @@ from oddins_pipeline.database.pool import pool, reading
 from oddins_pipeline.database.pooler import refuse_transaction_pooler
 from oddins_pipeline.database.readiness import RIGHTS, load_readiness
 from oddins_pipeline.database.requests import RequestLog
+from oddins_pipeline.errors import UsageError
 from oddins_pipeline.provider.client import ApiFootball
 
 logger = logging.getLogger(__name__)
@@ -34,6 +35,10 @@ id follow.
 """
 
 SAMPLE_KEY = "sample-provider-needs-no-key"
+
+
+# The address under which a source's last response was archived.
+_ADDRESS = "SELECT base_url FROM provider_sources WHERE name = %s"
 
 
 @dataclass(frozen=True)
@@ -64,17 +69,17 @@ class Session:
             if self.workspace.target.sample:
                 key = SAMPLE_KEY
                 base_url = settings.sample_url or stack.enter_context(
-                    _sample_provider(self.workspace.faults)
+                    _sample_provider(self.workspace)
                 )
             log = RequestLog(self.connection, self.run_id, settings.requests_per_minute)
             yield stack.enter_context(ApiFootball(base_url, key, settings.http, log))
 
 
 @contextmanager
-def _sample_provider(faults: tuple[str, ...]) -> Iterator[str]:
+def _sample_provider(workspace: Workspace) -> Iterator[str]:
     from oddins_pipeline.sample_provider import SampleProvider
 
-    with SampleProvider(faults=faults) as running:
+    with SampleProvider(faults=workspace.faults, days=workspace.sample_days or 0) as running:
         logger.info("sample provider started: generated data, not the provider's")
         yield running.url
 
@@ -90,11 +95,31 @@ def open_session(
     purpose = f"{PURPOSE} {run_id[:8]}" if run_id else PURPOSE
     with _connect(workspace, purpose, lock_timeout) as connection:
         pool(workspace)
+        if workspace.target.sample and not workspace.settings.sample_url:
+            workspace = _at_day(workspace, connection)
         try:
             with collector_paused(), database_errors():
                 yield Session(workspace, connection, run_id)
         finally:
             lock.release(connection)
+
+
+def _at_day(workspace: Workspace, connection: Connection) -> Workspace:
+    """The workspace with the day of the sample provider's world, which never goes back.
+
+    Raises UsageError.
+    """
+    with database_errors():
+        row = connection.execute(_ADDRESS, (workspace.source,)).fetchone()
+    address = str(row[0]) if row else ""
+    seen = int(address.removeprefix(SAMPLE_ADDRESS)) if address.startswith(SAMPLE_ADDRESS) else 0
+    days = seen if workspace.sample_days is None else workspace.sample_days
+    if days < seen:
+        raise UsageError(
+            f"--days {days} would go back: this database has seen day {seen} of the generated"
+            f" world; give a greater one, or leave --days out"
+        )
+    return replace(workspace, sample_days=days)
 
 
 def _connect(workspace: Workspace, purpose: str, lock_timeout: float) -> Connection:

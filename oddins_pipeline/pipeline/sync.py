@@ -6,8 +6,9 @@ A plain script can use it: see docs/examples.
 from __future__ import annotations
 
 import logging
+from collections import Counter
 from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field
 from typing import Any, Generic, TypeVar
 
 from oddins_pipeline.catalog.entities import Entity
@@ -63,6 +64,7 @@ class SyncResult:
     received: int
     counts: TableCounts
     quota_left: int | None
+    anomalies: dict[str, int] = field(default_factory=dict)
     run_id: str | None = None
     dry_run: bool = False
     guard: str = "accepts"
@@ -84,6 +86,7 @@ class Sync(Generic[B]):
         self.force = force
         self._connection = session.connection
         self._fetched: Payload | None = None
+        self._anomalies: Counter[str] = Counter()
 
     def run(self, params: Params) -> SyncResult:
         """The whole sync: one request, archived, validated, published. Raises OddinsError."""
@@ -129,7 +132,8 @@ class Sync(Generic[B]):
     def _reject(self, payload: Payload, error: ResponseRejectedError) -> ResponseRejectedError:
         """Stores the reason; returns the error that names the payload."""
         named = ResponseRejectedError(
-            f"payload {payload.id} is rejected: {error}", refusal_code=error.refusal_code
+            f"payload {payload.id} is rejected: {error}; see it with `oddins payload {payload.id}`",
+            refusal_code=error.refusal_code,
         )
         payloads.record_refusal(self._connection, payload, str(named))
         return named
@@ -154,6 +158,7 @@ class Sync(Generic[B]):
             return Publication(payload, None)
         batch = self.plan.normalise(payload.entries)
         payload.entries.clear()
+        self._anomalies = Counter(anomaly.kind for anomaly in batch.anomalies)
         try:
             self.check(batch, full=payload.full)
         except ResponseRejectedError as error:
@@ -196,6 +201,7 @@ class Sync(Generic[B]):
             received=payload.results,
             counts=counts,
             quota_left=quota.day_remaining if quota else None,
+            anomalies=dict(self._anomalies),
             run_id=self.session.run_id,
         )
 

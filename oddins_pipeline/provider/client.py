@@ -131,8 +131,8 @@ class ApiFootball:
             raise self._quota_or_subscription(error) from None
         content: _Content = read
         if content.rejection is None:
-            received = {f"{name}_received": content.results}
-            logger.info(f"received {content.results} {name}", extra=received)
+            received = {f"{name}_received": content.results, "bytes": len(response.body)}
+            logger.info(f"received {content.results:,} {name}", extra=received)
         is_sample = response.headers.get(SAMPLE_HEADER) == "1"
         return RawResponse(
             body=response.body,
@@ -186,32 +186,36 @@ class ApiFootball:
         attempts: int | None = None,
     ) -> _Success:
         started = self._clock.monotonic()
+        attempts = attempts or self._limits.attempts
 
         def wait(state: RetryCallState) -> float:
-            return self._pause(state, started)
+            return self._pause(state, started, attempts)
 
         retrying = Retrying(
             retry=retry_if_exception_type(RETRIED),
-            stop=stop_after_attempt(attempts or self._limits.attempts),
+            stop=stop_after_attempt(attempts),
             wait=wait,
             sleep=self._clock.sleep,
             reraise=True,
         )
         return retrying(self._attempt, path, params, read, started)
 
-    def _pause(self, state: RetryCallState, started: float) -> float:
+    def _pause(self, state: RetryCallState, started: float, attempts: int) -> float:
         """Seconds before the next attempt. Raises the attempt's error when that is too long."""
         error = state.outcome.exception() if state.outcome else None
         assert isinstance(error, ProviderError)
         pause = _backoff(error, state.attempt_number)
         if pause > self._limits.max_retry_after or pause > self._left(started):
             raise type(error)(error.cause, hint=_retry_at(pause)) from None
+        if state.attempt_number == attempts:
+            return 0  # tenacity asks before it stops
         logger.warning(
             "the request failed, retrying",
             extra={
                 "attempt": state.attempt_number,
+                "attempts": attempts,
                 "code": error.code,
-                "reason": str(error),
+                "reason": error.cause,
                 "pause_seconds": round(pause, 1),
             },
         )

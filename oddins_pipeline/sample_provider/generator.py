@@ -27,6 +27,8 @@ _FAMOUS = {
     300: ("Divisão de Honra ", "Brazil", "League"),
     301: ("Regional Championship of the Northern Lowlands, East", "Scotland", "League"),
 }
+MAX_DELISTED = 5
+_SPONSORS = ("Nordlys", "Aurelia", "Kestrel", "Meridian")
 _KINDS = ("Premier League", "First Division", "Super Cup", "Cup", "U19 League", "Women League")
 _FLAGS = (
     *("standings", "players", "top_scorers", "top_assists", "top_cards", "injuries"),
@@ -47,6 +49,35 @@ def generate_leagues(scale: float = 1, seed: int = 1) -> list[Entry]:
     entries = [_entry(number, countries, chance) for number in range(1, count + 1)]
     chance.shuffle(entries)
     return entries
+
+
+def pass_days(entries: list[Entry], days: int, seed: int = 1) -> None:
+    """Lets the world move on, in place: day N is reached by way of day N - 1, whoever asks.
+
+    Each day switches coverage on, every third one begins a season, every tenth renames a league,
+    and every twentieth delists one: few enough in all for the shrinkage check.
+    """
+    spare = len(entries) // (LEAGUES // MAX_DELISTED)
+    for day in range(1, days + 1):
+        chance = random.Random(f"{seed}/{day}")
+        coverage = chance.choice(entries)["seasons"][-1]["coverage"]
+        for flag in chance.sample(_FLAGS, 2):
+            coverage[flag] = not coverage.get(flag)
+        if day % 3 == 0:
+            _begin_season(chance.choice(entries)["seasons"], chance)
+        if day % 10 == 0:
+            league = chance.choice(entries)["league"]
+            league["name"] = f"{chance.choice(_SPONSORS)} {league['name']}"
+        if day % 20 == 0 and day // 20 <= spare:
+            entries.pop(chance.randrange(len(entries)))
+
+
+def _begin_season(seasons: list[Entry], chance: random.Random) -> None:
+    year = max(season["year"] for season in seasons) + 1
+    if year <= LAST_YEAR:
+        for season in seasons:
+            season["current"] = False
+        seasons.append({**_season(year, chance, shift=0), "current": True})
 
 
 def _countries(count: int) -> list[Entry]:

@@ -32,7 +32,7 @@ from oddins_pipeline.sample_provider.faults import (
     parse_scripts,
 )
 from oddins_pipeline.sample_provider.filters import Query, filtered, wrong_parameter
-from oddins_pipeline.sample_provider.generator import generate_leagues
+from oddins_pipeline.sample_provider.generator import generate_leagues, pass_days
 from oddins_pipeline.sample_provider.lists import generate_lists
 
 
@@ -44,7 +44,7 @@ class SampleProvider:
     seconds before each response; `requests` lists (monotonic time, path, query) as they come;
     `announce` is called with a line for each. `subscription_ends` is an ISO moment. The account's
     limits are enforced: a request beyond them gets the provider's error. `faults` are played from
-    the start: see `faults.parse_scripts`.
+    the start: see `faults.parse_scripts`. `days` have passed in the generated world.
     """
 
     def __init__(
@@ -57,8 +57,10 @@ class SampleProvider:
         minute_limit: int = 300,
         subscription_ends: str = "2099-01-01T00:00:00+00:00",
         host: str = "127.0.0.1",
+        days: int = 0,
     ) -> None:
         self.entries = generate_leagues(scale, seed)
+        pass_days(self.entries, days, seed)
         self.lists = generate_lists()
         self.bodies: list[bytes] | None = None
         self.list_bodies: dict[str, bytes] = {}

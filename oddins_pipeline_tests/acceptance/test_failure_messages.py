@@ -67,7 +67,8 @@ def test_the_same_sentence_is_everywhere_and_no_table_is_touched(service: Servic
             " WHERE entity = 'leagues_seasons'"
         )
         assert failing
-        assert done.stderr.splitlines()[-1] == f"oddins: {last_error}"
+        lines = [json.loads(line) for line in done.stderr.splitlines()]
+        assert lines[-1]["message"] == last_error
         (logged,) = [line for line in done.logs if line["level"] == "error"]
         assert (logged["message"], logged["code"]) == (last_error, kind.code)
         assert logged["retryable"] is kind.retryable

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import subprocess
 import sys
 
@@ -77,3 +78,18 @@ def test_the_same_response_after_a_partial_one_is_published_again(service: Servi
     done = service.sync()
     assert done.json["unchanged"] is False
     assert service.query("SELECT count(*) FROM provider_payloads") == [(3,)]
+
+
+def test_a_rejected_response_is_named_with_its_command_and_listed(service: Service) -> None:
+    assert service.sync().code == 0
+    service.provider.script("shrunk")
+    refused = service.sync()
+    assert refused.code == 1
+    assert "see it with `oddins payload 2`" in refused.stderr
+    assert "--force asks the provider again" in refused.stderr
+    listed = service.run("payloads", "--rejected", "--json", **service.environment())
+    (row,) = [json.loads(line) for line in listed.stdout.splitlines()]
+    assert (row["id"], row["published_at"], row["has_body"]) == (2, None, True)
+    assert row["fetched_at"].endswith("Z")
+    text = service.run("payloads", **service.environment()).stdout.splitlines()
+    assert ["rejected: " in line for line in text] == [True, False]

@@ -114,19 +114,19 @@ def shown(oddins: Oddins, url: str, *arguments: str) -> Any:
 def test_changes_reads_well_and_newest_first(core: Core, oddins: Oddins) -> None:
     url = core.url
     lines = shown(oddins, url).stdout.splitlines()
-    stamp = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d  "
-    reported = [re.sub(r"\s{2,}", "  ", re.sub(stamp, "", line)) for line in lines]
+    stamp = r"^\d{4}-\d\d-\d\d \d\d:\d\d:\d\d UTC  "
+    reported = [re.sub(stamp, "", line) for line in lines]
     switched = "injuries unknown -> off, odds off -> on"
     assert reported == [
         "countries  World  delisted",
-        "seasons  7/2025 League 7 (World)  delisted: 2025-08-01 to 2026-05-31, current",
-        "seasons  7/2024 League 7 (World)  delisted: 2024-08-01 to 2025-05-31",
-        "leagues  7 League 7 (World)  delisted: League",
-        f"season_coverage  39/2025 Premier League (England)  {switched}",
-        "season_coverage  390/2026 League 390 (England)  added: fixtures, standings on",
-        "seasons  390/2025 League 390 (England)  is_current yes -> no",
-        "seasons  390/2026 League 390 (England)  added: 2026-08-01 to 2027-05-31, current",
-        "leagues  39 Premier League (England)  name League 39 -> Premier League",
+        "seasons  League 7 (World) 2025 [7/2025]  delisted: 2025-08-01 to 2026-05-31, current",
+        "seasons  League 7 (World) 2024 [7/2024]  delisted: 2024-08-01 to 2025-05-31",
+        "leagues  League 7 (World) [7]  delisted: League",
+        f"season_coverage  Premier League (England) 2025 [39/2025]  {switched}",
+        "season_coverage  League 390 (England) 2026 [390/2026]  added: fixtures, standings on",
+        "seasons  League 390 (England) 2025 [390/2025]  is_current yes -> no",
+        "seasons  League 390 (England) 2026 [390/2026]  added: 2026-08-01 to 2027-05-31, current",
+        "leagues  Premier League (England) [39]  name League 39 -> Premier League",
         *(
             f"{table}  initial load; changes are recorded from here on"
             for table in reversed(LEAGUES.tables)
@@ -135,11 +135,12 @@ def test_changes_reads_well_and_newest_first(core: Core, oddins: Oddins) -> None
 
 
 def test_a_league_means_its_seasons_and_their_coverage(core: Core, oddins: Oddins) -> None:
-    found = json.loads(shown(oddins, core.url, "--league", "39", "--json").stdout)
-    keys = [(change["entity"], change["natural_key"]) for change in found["changes"]]
+    lines = shown(oddins, core.url, "--league", "39", "--json").stdout.splitlines()
+    found = [json.loads(line) for line in lines]
+    keys = [(change["entity"], change["natural_key"]) for change in found]
     assert keys == [("season_coverage", "39/2025"), ("leagues", "39")]
-    assert found["more"] is False
-    odds = found["changes"][0]
+    odds = found[0]
+    assert odds["changed_at"].endswith("Z")
     assert (odds["before"], odds["after"]) == (
         {"odds": False, "injuries": None},
         {"odds": True, "injuries": False},

@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from oddins_pipeline.embedded_postgres import cluster, root, server
 from oddins_pipeline.errors import EmbeddedServerError
+from oddins_pipeline_tests.support.service import Oddins
 
 USER = """
 import sys
@@ -215,3 +216,13 @@ def test_the_socket_of_a_dead_server_is_not_a_running_one(
     lines = ["1", str(data), "0", str(server.PORT), ".", "", "0", "ready"]
     (data / "postmaster.pid").write_text("\n".join(lines))
     assert not cluster.is_running(home)
+
+
+def test_psql_leaves_nothing_running_and_no_start_is_a_recovery(oddins: Oddins, home: Path) -> None:
+    for _ in range(2):
+        done = oddins("db", "psql", "--", "-Atc", "SELECT 6 * 7", ODDINS_HOME=str(home))
+        assert (done.code, done.stdout) == (0, "42\n"), done.stderr
+        assert not cluster.is_running(home)
+    log = (cluster._directory(home) / "data" / "server.log").read_text()
+    assert log.count("database system is ready") == 2
+    assert "not properly shut down" not in log

@@ -1,0 +1,52 @@
+"""`oddins payloads`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import click
+
+from oddins_pipeline.cli.context import (
+    App,
+    examples,
+    json_option,
+    sample_option,
+    show_json,
+    show_wrapped,
+)
+from oddins_pipeline.cli.words import shown_bytes, shown_time
+from oddins_pipeline.database.payloads import archived
+from oddins_pipeline.logs import sanitize
+
+
+@click.command(epilog=examples("oddins payloads --rejected", "oddins payloads --json | jq .id"))
+@click.option("--rejected", is_flag=True, help="Only rejected responses, with the reason.")
+@click.option(
+    "--limit",
+    type=click.IntRange(1, 1_000_000),
+    default=50,
+    show_default=True,
+    help="How many, the newest first.",
+)
+@json_option
+@sample_option()
+@click.pass_obj
+def command(app: App, limit: int, *, rejected: bool, as_json: bool, sample: bool) -> None:
+    """List archived responses, the newest first."""
+    workspace = app.open(sample=sample, reads_only=True)
+    with app.reader(workspace) as connection:
+        found = archived(connection, limit, rejected=rejected)
+    for row in found:
+        show_json(row) if as_json else show_wrapped(_line(row))
+    if not found and not as_json:
+        click.echo("no payloads")
+
+
+def _line(row: dict[str, Any]) -> str:
+    params = " ".join(f"{key}={value}" for key, value in row["params"].items())
+    state = "published" if row["published_at"] else "not published"
+    if row["refusal"]:
+        state = f"rejected: {row['refusal']}"
+    words = (f"{row['id']}", row["entity"], params, shown_time(row["fetched_at"]))
+    figures = f"{row['results']:,} entries, {shown_bytes(row['bytes'])}"
+    return sanitize("  ".join((*filter(None, words), figures, state)))

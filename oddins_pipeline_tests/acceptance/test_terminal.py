@@ -1,0 +1,100 @@
+"""What a person sees: the command on a real pseudo-terminal."""
+
+from __future__ import annotations
+
+import json
+import os
+import pty
+import re
+import select
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+
+from oddins_pipeline_tests.support.service import Service
+
+ODDINS = [sys.executable, "-c", "from oddins_pipeline.cli import main; main()"]
+
+
+def on_terminal(
+    service: Service, *arguments: str, number: signal.Signals | None = None, **variables: str
+) -> tuple[int, str]:
+    """The exit code and all that a terminal of 40 columns received; with `number`, after that
+    signal was sent while the provider was being asked.
+    """
+    ours, theirs = pty.openpty()
+    environment = {**os.environ, **service.environment(), "COLUMNS": "40", **variables}
+    process = subprocess.Popen(
+        [*ODDINS, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+    )
+    os.close(theirs)
+    shown, deadline = b"", time.monotonic() + 60
+    while time.monotonic() < deadline:
+        if number is not None and service.provider.requests:
+            process.send_signal(number)
+            number = None
+        if select.select([ours], [], [], 0.1)[0]:
+            try:
+                data = os.read(ours, 65_536)
+            except OSError:  # the other end is closed
+                break
+            shown += data
+    os.close(ours)
+    return process.wait(30), shown.decode()
+
+
+def plain(text: str) -> list[str]:
+    """The lines that stay on the screen."""
+    lines = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", text).replace("\r\n", "\n").split("\n")
+    return [line.rpartition("\r")[2].rstrip() for line in lines if line.strip()]
+
+
+def test_a_terminal_shows_a_few_lines_before_the_result(service: Service) -> None:
+    code, shown = on_terminal(service, "sync", "leagues")
+    assert code == 0, shown
+    lines = plain(shown)
+    result = next(i for i, line in enumerate(lines) if line.startswith("countries: "))
+    assert result <= 5, lines
+    assert any(re.match(r"received [\d,]+ leagues \(", line) for line in lines)
+    assert all(len(line) <= 40 for line in lines), lines
+    assert "published" in "".join(lines)
+    assert "\x1b[" in shown
+
+
+def test_no_color_is_respected_and_quiet_leaves_the_result_alone(service: Service) -> None:
+    code, shown = on_terminal(service, "sync", "leagues", "-q", NO_COLOR="1")
+    assert code == 0
+    assert "\x1b[" not in shown
+    assert plain(shown)[0].startswith("countries: ")
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_an_interrupted_sync_says_so_once_and_exits_by_its_signal(
+    service: Service, number: signal.Signals
+) -> None:
+    service.provider.delay = 5
+    code, shown = on_terminal(service, "sync", "leagues", number=number)
+    assert code == 128 + number
+    assert "".join(plain(shown)).count("interrupted") == 1, shown
+    assert "Traceback" not in shown
+    ((last_error,),) = service.query("SELECT last_error FROM provider_sync_state")
+    assert "interrupted" in str(last_error)
+
+
+def test_a_failure_is_printed_once_and_says_what_was_not_touched(service: Service) -> None:
+    service.provider.script("suspended")
+    code, shown = on_terminal(service, "sync", "leagues", COLUMNS="200")
+    assert code == 1
+    assert shown.count("suspended the account") == 1
+    assert plain(shown)[-1] == "oddins: no table was changed"
+
+
+@pytest.mark.parametrize("arguments", [("--season", "1850"), ("--country", " "), ()])
+def test_without_a_terminal_every_line_of_stderr_is_an_object(
+    service: Service, arguments: tuple[str, ...]
+) -> None:
+    done = service.sync(*arguments)
+    assert [type(json.loads(line)) for line in done.stderr.splitlines()].count(dict) > 0
