@@ -95,7 +95,7 @@ def _show(found: list[dict[str, Any]], *, more: bool) -> None:
     for change in found:
         show_wrapped(_line(change))
     if more:
-        click.echo(f"older ones are left out; see them with --limit {len(found) * 10}")
+        show_wrapped(f"older ones are left out; see them with --limit {len(found) * 10}")
 
 
 def _line(change: dict[str, Any]) -> str:

@@ -50,7 +50,7 @@ class App:
             configure_logging(as_json=False, level=logging.WARNING)
         target = choose_target(settings, sample=sample, reads_only=reads_only)
         database = f"database: {target.describe(settings)}"
-        logger.info(database) if logged else click.echo(database, err=True)
+        logger.info(database) if logged else show_wrapped(database, err=True)
         return open_workspace(settings, target)
 
     @contextmanager
