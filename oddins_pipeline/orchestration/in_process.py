@@ -58,9 +58,7 @@ def run_job(
 
 def _unexpected(instance: dg.DagsterInstance, run_id: str) -> OddinsError:
     failure = step_failure(instance, run_id)
-    error = RunFailedError(failure.message if failure else "the run failed")
-    error.reported = failure is not None
-    return error
+    return RunFailedError(failure.message if failure else "the run failed")
 
 
 @contextmanager
