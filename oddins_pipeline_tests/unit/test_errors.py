@@ -116,4 +116,4 @@ def test_only_a_plan_a_parameter_or_a_rejected_response_concern_one_request() ->
 
 
 def test_only_runs_that_sent_no_request_use_up_no_attempt() -> None:
-    assert sorted(NO_ATTEMPT) == ["lock_held", "no_season", "postponed"]
+    assert sorted(NO_ATTEMPT) == ["lock_held", "no_season", "not_in_catalog", "postponed"]
