@@ -30,6 +30,22 @@ from oddins_pipeline.logs import sanitize
 
 SCHEMA = "dagster"
 APPLICATION_NAME = "oddins dagster"
+SETTINGS = {
+    "search_path": SCHEMA,
+    "timezone": "UTC",  # its columns hold UTC without saying so
+    "datestyle": "ISO",
+    "statement_timeout": "0",
+    "lock_timeout": "0",
+    "idle_session_timeout": "0",
+    "idle_in_transaction_session_timeout": "0",
+    "default_transaction_isolation": r"read\ committed",
+    "default_transaction_read_only": "off",
+    "standard_conforming_strings": "on",
+    "transform_null_equals": "off",
+    "exit_on_error": "off",
+    "client_min_messages": "warning",
+}
+"""Of every session, whatever role, database or server set."""
 TABLES = frozenset({"runs", "instance_info", "event_logs", "jobs"})
 """One table of each storage, and the newest of the run storage: present when all are."""
 
@@ -72,9 +88,12 @@ def storage_url(catalog_url: str) -> str:
     the search path, or Dagster would take the catalog's tables and migrations for its own.
     """
     query = parse(catalog_url)
-    # Its columns hold UTC without saying so; the server's own zone may be another.
-    options = f"{query.get('options', '')} -csearch_path={SCHEMA} -ctimezone=UTC".strip()
-    query |= {"options": options, "application_name": APPLICATION_NAME}
+    options = " ".join(f"-c{name}={value}" for name, value in SETTINGS.items())
+    query |= {
+        "options": f"{query.get('options', '')} {options}".strip(),
+        "application_name": APPLICATION_NAME,
+        "client_encoding": "UTF8",
+    }
     url = URL.create(
         "postgresql+psycopg2",
         # A password alone, and hosts and ports in their every form, fit into the query only.

@@ -132,6 +132,14 @@ def test_settings_of_role_database_and_environment_change_nothing(
     assert life_of(set_at(any_database, monkeypatch)) == plain
 
 
+def test_a_sync_and_its_record_in_dagster_take_no_setting_of_the_role(
+    service: Service, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    done = service.sync(DATABASE_URL=set_for_role(service.database, monkeypatch))
+    assert done.code == 0, done.stderr
+    assert service.query("SELECT status FROM dagster.runs") == [("SUCCESS",)]
+
+
 def test_commands_and_sensors_work_with_the_settings_of_an_environment(
     service: Service, monkeypatch: pytest.MonkeyPatch
 ) -> None:

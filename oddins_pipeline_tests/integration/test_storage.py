@@ -54,15 +54,19 @@ def test_the_address_keeps_every_parameter_and_adds_the_schema() -> None:
     )
     made = make_url(storage_url(given))
     assert made.drivername == "postgresql+psycopg2"
-    assert create_engine(made).dialect.create_connect_args(made)[1] == {
+    arguments = create_engine(made).dialect.create_connect_args(made)[1]
+    assert arguments.pop("options").startswith(
+        "-cwork_mem=8MB -csearch_path=dagster -ctimezone=UTC"
+    )
+    assert arguments == {
         "user": "me",
         "password": "p@ss",
         "host": "db.example",
         "port": "6432",
         "dbname": "odds",
         "sslmode": "verify-full",
-        "options": "-cwork_mem=8MB -csearch_path=dagster -ctimezone=UTC",
         "application_name": APPLICATION_NAME,
+        "client_encoding": "UTF8",
     }
 
 
