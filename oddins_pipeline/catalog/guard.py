@@ -5,13 +5,11 @@ from __future__ import annotations
 from collections import defaultdict
 from dataclasses import dataclass
 
+from oddins_pipeline.catalog.renumberings import StoredYears
 from oddins_pipeline.catalog.rows import Batch
 from oddins_pipeline.errors import FORCE_HINT, ResponseRejectedError
 
 _NONE: frozenset[int] = frozenset()
-
-StoredYears = dict[int, list[int]]
-"""Provider league id → years of its listed seasons, for the listed leagues."""
 
 
 @dataclass(frozen=True)

@@ -5,6 +5,7 @@ A row's fields, in order, are the columns of its staging table.
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -88,7 +89,8 @@ class Batch:
     """One response as rows, each set sorted by its key and free of duplicates.
 
     `quarantined_leagues` (provider ids) and `quarantined_seasons` (provider id, year) keep
-    their stored rows; `delists` is False when an entry's id could not be read.
+    their stored rows; `delists` is False when an entry's id could not be read. `renumbered` is
+    (provider id, year) → the year under which that season is stored.
     """
 
     countries: list[CountryRow]
@@ -100,3 +102,4 @@ class Batch:
     quarantined_items: int = 0
     received_items: int = 0
     delists: bool = True
+    renumbered: Mapping[tuple[int, int], int] = field(default_factory=dict)

@@ -17,7 +17,7 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from oddins_pipeline.catalog.lists import TABLES
-from oddins_pipeline.cli.context import App, sample_option
+from oddins_pipeline.cli.context import App, Finite, sample_option
 from oddins_pipeline.config import database_url
 from oddins_pipeline.database import revision
 from oddins_pipeline.database.changes import VIEWS
@@ -35,13 +35,18 @@ def command() -> None:
 
 @command.command()
 @sample_option()
+@click.option(
+    "--lock-timeout",
+    type=Finite(0, 86_400),
+    help="Seconds to wait for a sync to end; by default ODDINS_LOCK_TIMEOUT.",
+)
 @click.pass_obj
-def upgrade(app: App, *, sample: bool) -> None:
-    """Bring the schema to this software's revision."""
+def upgrade(app: App, *, sample: bool, lock_timeout: float | None) -> None:
+    """Bring the schema to this software's revision, while no sync is in progress."""
     workspace = app.open(sample=sample, reads_only=True)
     with connect(workspace, purpose="upgrade") as connection:
         before = revision.current_revision(connection)
-        revision.ensure_current(connection, workspace, upgrade_itself=True)
+        revision.ensure_current(connection, workspace, upgrade_itself=True, wait=lock_timeout)
     app.committed = True
     after = revision.REVISIONS[-1]
     click.echo(f"revision {after}" + (" already" if before == after else f" (was {before})"))

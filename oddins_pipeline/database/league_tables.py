@@ -5,12 +5,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from functools import lru_cache
 
 from psycopg.rows import TupleRow
 
-from oddins_pipeline.catalog.guard import StoredYears
 from oddins_pipeline.catalog.renames import StoredCountry, renames
+from oddins_pipeline.catalog.renumberings import StoredSeason, StoredYears
 from oddins_pipeline.catalog.rows import Batch, CountryRow, LeagueRow, SeasonRow
 from oddins_pipeline.catalog.slugs import assign_slugs, base_slug
 from oddins_pipeline.database.connection import Connection, execute_batch
@@ -49,6 +50,12 @@ _KNOWN_LEAGUES = "SELECT provider_league_id FROM leagues"
 # A pooled session that has used temporary tables keeps what it has.
 _TEMP_BUFFERS = "SELECT set_config('temp_buffers', '64MB', false) WHERE pg_my_temp_schema() = 0"
 
+# Every season of these leagues.
+_STORED_SEASONS = """
+SELECT l.provider_league_id, s.year, s.start_date::text, s.end_date::text
+FROM seasons s JOIN leagues l ON l.id = s.league_id WHERE l.provider_league_id = ANY(%s)
+"""
+
 _SEASON_OF = "FROM staged_seasons s JOIN leagues l USING (provider_league_id)"
 
 
@@ -62,6 +69,7 @@ def _staged() -> str:
         "staged_leagues": ((*LeagueRow._fields, "slug"), (leagues,)),
         "staged_seasons": (SeasonRow._fields, (leagues, seasons, season_coverage)),
         "kept_seasons": (("provider_league_id", "year"), (leagues, seasons)),
+        "renumbered_seasons": (("provider_league_id", "year", "stored_year"), (leagues, seasons)),
     }
     return ";".join(temporary_table(name, fields, *of) for name, (fields, of) in tables.items())
 
@@ -127,6 +135,17 @@ def _seasons(columns: tuple[str, ...]) -> Merge:
     )
 
 
+def _renumbered(step: Merge) -> Merge:
+    """Of the seasons, those that are stored under another year."""
+    return replace(
+        step,
+        source=f"SELECT l.id AS league_id, r.stored_year::integer, {_of_staged(step.columns[1:])}"
+        f" {_SEASON_OF} JOIN renumbered_seasons r USING (provider_league_id, year)",
+        match="t.league_id = s.league_id AND t.year = s.stored_year",
+        key_columns=("league_id",),
+    )
+
+
 def _coverage(columns: tuple[str, ...]) -> Merge:
     return Merge(
         table="season_coverage",
@@ -151,10 +170,15 @@ def stored_years(connection: Connection) -> StoredYears:
     return dict(connection.execute(_STORED_YEARS).fetchall())
 
 
+def stored_seasons(connection: Connection, leagues: list[int]) -> list[StoredSeason]:
+    """Every season of these leagues (provider ids), delisted ones included."""
+    return [StoredSeason(*row) for row in connection.execute(_STORED_SEASONS, (leagues,))]
+
+
 def write_leagues(
     connection: Connection, batch: Batch, *, full: bool, feed_payload: int | None
 ) -> TableCounts:
-    """Writes the batch; only a full response delists and renames."""
+    """Writes the batch; only a full response delists, renames and renumbers."""
     stored, known, *_ = execute_batch(
         connection,
         (_STORED_COUNTRIES, None),
@@ -172,13 +196,29 @@ def write_leagues(
         seasons: len(batch.seasons),
         coverage: len(batch.seasons),
     }
+    moved = _renumber(connection, batch, seasons, feed_payload)
     counts, listed = merge_all(connection, received, feed_payload=feed_payload)
+    found = counts["seasons"]
+    counts["seasons"] = replace(
+        found, updated=found.updated + moved, unchanged=found.unchanged - moved
+    )
     if not (full and batch.delists):
         return counts
     # Every staged row is listed by now: only when more are listed can one of them be missing, and
     # counting is cheaper than looking for it. A country follows its last league.
     steps = [step for step in (leagues, seasons) if listed[step.table] > received[step]]
     return delist_all(connection, [*steps, countries], counts, feed_payload=feed_payload)
+
+
+def _renumber(
+    connection: Connection, batch: Batch, seasons: Merge, feed_payload: int | None
+) -> int:
+    """Renumbers seasons before they are merged; returns how many."""
+    if not batch.renumbered:
+        return 0
+    step = {_renumbered(seasons): len(batch.renumbered)}
+    counts, _ = merge_all(connection, step, feed_payload=feed_payload)
+    return counts["seasons"].updated
 
 
 def _renames(rows: Sequence[TupleRow], batch: Batch) -> dict[str, str]:
@@ -210,6 +250,11 @@ def _stage(
     kept += [(league, None) for league in sorted(batch.quarantined_leagues)]
     if kept:
         copy_rows(connection, "kept_seasons", ("provider_league_id", "year"), kept)
+    if batch.renumbered:
+        moved = ((*key, stored) for key, stored in sorted(batch.renumbered.items()))
+        copy_rows(
+            connection, "renumbered_seasons", ("provider_league_id", "year", "stored_year"), moved
+        )
     if len(batch.seasons) > ANALYZE_FROM:
         connection.execute(
             "ANALYZE staged_leagues (provider_league_id), staged_seasons (provider_league_id, year)"

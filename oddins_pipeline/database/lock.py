@@ -14,7 +14,8 @@ from psycopg.rows import TupleRow
 
 from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.database.connection import Connection, Query
-from oddins_pipeline.errors import DatabaseError, LockHeldError
+from oddins_pipeline.database.revision import REVISIONS, VERSION_TABLE
+from oddins_pipeline.errors import DatabaseError, LockHeldError, SchemaError
 
 logger = logging.getLogger(__name__)
 
@@ -56,12 +57,15 @@ WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
   AND (l.classid::bigint << 32 | l.objid::bigint) = %s
   AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
-_OURS = """
+
+# Whether this session holds the lock, and the schema's revision.
+_OURS = f"""
 SELECT EXISTS (
     SELECT FROM pg_locks l WHERE l.locktype = 'advisory' AND l.granted AND l.objsubid = 1
       AND l.pid = pg_backend_pid() AND (l.classid::bigint << 32 | l.objid::bigint) = %s
-      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database()))
-"""
+      AND l.database = (SELECT oid FROM pg_database WHERE datname = current_database())),
+    (SELECT version_num FROM public.{VERSION_TABLE})
+"""  # noqa: S608 - a constant
 
 
 def lock_id() -> int:
@@ -126,15 +130,25 @@ def release(connection: Connection) -> None:
 
 
 HELD: Query = (_OURS, (lock_id(),))
-"""Whether this very session still holds the lock: the last statement before a commit."""
+"""Whether this very session still holds the lock, and the schema's revision: the last statement
+before a commit.
+"""
 
 
 def require_held(rows: Sequence[TupleRow]) -> None:
-    """Raises DatabaseError unless they are HELD's of a session that holds the lock."""
-    if rows != [(True,)]:
+    """Takes the rows of HELD. Raises DatabaseError unless the session holds the lock, SchemaError when
+    the schema was upgraded meanwhile, by something that did not take it.
+    """
+    ((held, found),) = rows
+    if not held:
         raise DatabaseError(
             "the advisory lock was lost before the commit, nothing was written; a pooler in"
             " transaction mode between here and PostgreSQL breaks session locks: connect directly"
+        )
+    if found != REVISIONS[-1]:
+        raise SchemaError(
+            f"the database was upgraded to revision {found} during this sync, and this software"
+            f" needs {REVISIONS[-1]}; nothing was written; update the software"
         )
 
 

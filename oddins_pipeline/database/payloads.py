@@ -15,7 +15,12 @@ from oddins_pipeline.catalog.requests import Params
 from oddins_pipeline.catalog.response import Entry, RawResponse, entries_of, parse_body
 from oddins_pipeline.database import lock
 from oddins_pipeline.database.connection import Connection, execute_batch
-from oddins_pipeline.errors import NothingToPublishError, SourceMismatchError
+from oddins_pipeline.errors import (
+    FORCEABLE,
+    NothingToPublishError,
+    ResponseRejectedError,
+    SourceMismatchError,
+)
 
 
 @dataclass(frozen=True)
@@ -85,10 +90,11 @@ WHERE p.source_id = %s AND p.entity = %s AND p.published_at IS NOT NULL
 ORDER BY p.id DESC LIMIT 1
 """
 
-# Update last_seen_at and last_synced_at for an unchanged response.
+# Confirm a payload: an unchanged response was fetched.
 _TOUCH = """
-WITH seen AS (UPDATE provider_payloads SET last_seen_at = %s WHERE id = %s)
-UPDATE provider_sync_state SET last_synced_at = now() WHERE source_id = %s AND entity = %s
+WITH seen AS (UPDATE provider_payloads SET last_seen_at = %(at)s WHERE id = %(id)s)
+UPDATE provider_sync_state SET last_synced_at = %(at)s, last_success_at = clock_timestamp()
+WHERE source_id = %(source)s AND entity = %(state)s
 """
 
 # An archived response with its body, by a condition that follows.
@@ -99,15 +105,19 @@ WHERE entity = %s AND body IS NOT NULL AND """
 # Archived responses without their bodies, the newest first.
 _ARCHIVED = """
 SELECT id, entity, params, fetched_at, last_seen_at, published_at, results, bytes, sha256, refusal,
-    run_id, body IS NOT NULL AS has_body
+    refusal_code, run_id, body IS NOT NULL AS has_body
 FROM provider_payloads WHERE NOT %s OR refusal IS NOT NULL ORDER BY id DESC LIMIT %s
 """
 
-# The newest publication after a payload.
+# What was published after a payload, or confirmed after it was last seen.
 _NEWER = """
-SELECT max(id) FROM provider_payloads
-WHERE entity = %s AND published_at IS NOT NULL AND id > %s
+SELECT max(newer.id) FROM provider_payloads newer JOIN provider_payloads p ON p.id = %s
+WHERE newer.entity = p.entity AND newer.published_at IS NOT NULL AND newer.id <> p.id
+    AND (newer.id > p.id OR newer.last_seen_at > p.last_seen_at)
 """
+
+# Keep why a response was rejected.
+_REFUSE = "UPDATE provider_payloads SET refusal = %s, refusal_code = %s WHERE id = %s"
 
 # Whether a response that this run archived is published.
 _HAS_PUBLISHED = """
@@ -205,20 +215,19 @@ def _payload(number: int, entity: Entity, source_id: int, response: RawResponse)
 
 
 def touch(connection: Connection, payload: Payload, seen_at: datetime) -> None:
-    """Updates last_seen_at and last_synced_at for an unchanged response.
+    """Confirms the payload: an unchanged response was fetched at `seen_at`.
 
     Raises DatabaseError when the lock was lost.
     """
-    values = (seen_at, payload.id, payload.source_id, payload.key.state)
+    source, state = payload.source_id, payload.key.state
+    values = {"at": seen_at, "id": payload.id, "source": source, "state": state}
     *_, held = execute_batch(connection, (_TOUCH, values), lock.HELD)
     lock.require_held(held)
 
 
-def record_refusal(connection: Connection, payload: Payload, reason: str) -> None:
-    """Keeps a rejected response with its reason."""
-    connection.execute(
-        "UPDATE provider_payloads SET refusal = %s WHERE id = %s", (reason, payload.id)
-    )
+def record_refusal(connection: Connection, payload: Payload, error: ResponseRejectedError) -> None:
+    """Keeps a rejected response with the reason and its kind."""
+    connection.execute(_REFUSE, (str(error), error.refusal_code, payload.id))
 
 
 def newest_published(connection: Connection, entity: Entity) -> Payload:
@@ -236,7 +245,7 @@ def payload_of_run(connection: Connection, entity: Entity, run_id: str) -> Paylo
     """The response that a run archived: what its retry from failure publishes.
 
     None when the run archived nothing. Raises NothingToPublishError when something newer has
-    been published since.
+    been published or confirmed since.
     """
     found = _load(connection, entity, "run_id = %s", run_id)
     if found is not None:
@@ -245,9 +254,12 @@ def payload_of_run(connection: Connection, entity: Entity, run_id: str) -> Paylo
 
 
 def newest_full(connection: Connection, entity: Entity, *, also_refused: bool) -> Payload:
-    """What --replay publishes. Raises NothingToPublishError."""
-    refused = "" if also_refused else " AND refusal IS NULL"
-    found = _load(connection, entity, f"params = '{{}}'{refused}")
+    """What --replay publishes; `also_refused` one that --force would have published. Raises
+    NothingToPublishError.
+    """
+    codes = sorted(FORCEABLE) if also_refused else []
+    condition = "params = '{}' AND (refusal IS NULL OR refusal_code = ANY(%s))"
+    found = _load(connection, entity, condition, codes)
     if found is None:
         raise NothingToPublishError(
             f"no full response is archived yet: run `oddins sync {entity.label}`"
@@ -270,11 +282,11 @@ def _load(
 
 
 def _refuse_older(connection: Connection, payload: Payload) -> None:
-    newer = connection.execute(_NEWER, (payload.entity.name, payload.id)).fetchone()
+    newer = connection.execute(_NEWER, (payload.id,)).fetchone()
     if newer and newer[0] is not None:
         raise NothingToPublishError(
-            f"payload {payload.id} is not published again: the newer payload {newer[0]} has been"
-            f" published since; run `oddins sync {payload.entity.label}` for today's response"
+            f"payload {payload.id} is not published again: payload {newer[0]} has been published"
+            f" or confirmed since; run `oddins sync {payload.entity.label}` for today's response"
         )
 
 

@@ -48,7 +48,10 @@ ORDER BY place
 """
 
 # A payload's publication.
-_PUBLISHED = "UPDATE provider_payloads SET published_at = now(), refusal = NULL WHERE id = %s"
+_PUBLISHED = """
+UPDATE provider_payloads SET published_at = now(), refusal = NULL, refusal_code = NULL
+WHERE id = %s
+"""
 
 
 def publish(connection: Connection, payload: Payload, batch: B, write: Write) -> TableCounts:

@@ -45,11 +45,18 @@ def require_current(connection: Connection) -> None:
 
 
 def ensure_current(
-    connection: Connection, workspace: Workspace, *, upgrade_itself: bool | None = None
+    connection: Connection,
+    workspace: Workspace,
+    *,
+    upgrade_itself: bool | None = None,
+    wait: float | None = None,
+    holds_lock: bool = False,
 ) -> None:
-    """Upgrades when it may, by default with APP_ENV=local only.
+    """Upgrades when it may, by default with APP_ENV=local only. For that it takes the lock of the
+    syncs, unless the connection `holds_lock`: it waits `wait` seconds, by default
+    ODDINS_LOCK_TIMEOUT.
 
-    Raises SchemaError with the command to run otherwise.
+    Raises SchemaError with the command to run otherwise, LockHeldError.
     """
     if upgrade_itself is None:
         upgrade_itself = workspace.upgrades_itself
@@ -60,6 +67,10 @@ def ensure_current(
             f"the database is at revision {current_revision(connection) or 'none'}, this software"
             f" needs {REVISIONS[-1]}; run `oddins db upgrade`"
         )
-    from oddins_pipeline.database.upgrade import upgrade
+    from oddins_pipeline.database.upgrade import upgrade, upgrade_in_turn
 
-    upgrade(connection)
+    if holds_lock:
+        upgrade(connection)
+        return
+    wait = workspace.settings.lock_timeout if wait is None else wait
+    upgrade_in_turn(connection, workspace, wait=wait)

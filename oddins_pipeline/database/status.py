@@ -12,8 +12,9 @@ from oddins_pipeline.database.connection import Connection, database_errors
 
 # Every sync state with its source.
 _STATES = """
-SELECT p.name AS source, s.entity, s.last_synced_at, s.cursor, s.last_error_at, s.last_error,
-    coalesce(s.last_error_at > coalesce(s.last_synced_at, '-infinity'), false) AS failing
+SELECT p.name AS source, s.entity, s.last_synced_at, s.last_success_at, s.cursor,
+    s.last_error_at, s.last_error,
+    coalesce(s.last_error_at > coalesce(s.last_success_at, '-infinity'), false) AS failing
 FROM provider_sync_state s JOIN provider_sources p ON p.id = s.source_id
 ORDER BY s.entity
 """

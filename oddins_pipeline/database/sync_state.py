@@ -13,18 +13,21 @@ from oddins_pipeline.database.payloads import Payload
 
 MAX_ERROR_CHARACTERS = 1_000
 
-# When the last full response was accepted.
+# When the last accepted full response was fetched.
 _LAST_SYNCED = "SELECT max(last_synced_at) FROM provider_sync_state WHERE entity = %s"
 
 # A publication's success. A response that was published before says nothing new about the
 # provider: the catalog stays as stale, and the last attempt as failed, as they were.
 _RECORD_SUCCESS = """
-INSERT INTO provider_sync_state AS s (source_id, entity, last_synced_at, cursor)
-VALUES (%s, %s, now(), %s) ON CONFLICT (source_id, entity) DO UPDATE
-SET cursor = EXCLUDED.cursor, last_synced_at = CASE
-    WHEN EXISTS (
-        SELECT FROM provider_payloads WHERE id = %s AND published_at IS NOT NULL)
-    THEN s.last_synced_at ELSE EXCLUDED.last_synced_at END
+WITH published AS (SELECT fetched_at, published_at FROM provider_payloads WHERE id = %s)
+INSERT INTO provider_sync_state AS s
+    (source_id, entity, last_synced_at, last_success_at, cursor)
+SELECT %s, %s, fetched_at, clock_timestamp(), %s FROM published
+ON CONFLICT (source_id, entity) DO UPDATE SET cursor = EXCLUDED.cursor,
+    (last_synced_at, last_success_at) = (
+        SELECT CASE WHEN again THEN s.last_synced_at ELSE EXCLUDED.last_synced_at END,
+            CASE WHEN again THEN s.last_success_at ELSE EXCLUDED.last_success_at END
+        FROM (SELECT published_at IS NOT NULL AS again FROM published) AS p)
 """
 
 # The counts of an entity's last publication.
@@ -57,7 +60,7 @@ WHERE s.last_error_at IS NULL OR s.last_error_at < EXCLUDED.last_error_at
 
 
 def last_full_sync(connection: Connection, entity: Entity) -> datetime | None:
-    """When the entity's last full response was accepted, changed or not; None when never."""
+    """When the entity's last accepted full response was fetched; None when never."""
     row = connection.execute(_LAST_SYNCED, (entity.name,)).fetchone()
     return row[0] if row else None
 
@@ -70,7 +73,7 @@ def success(payload: Payload, counts: TableCounts) -> Query:
         "normaliser": payload.entity.normaliser,
         "counts": {table: asdict(count) for table, count in counts.items()},
     }
-    values = (payload.source_id, payload.key.state, json.dumps(cursor), payload.id)
+    values = (payload.id, payload.source_id, payload.key.state, json.dumps(cursor))
     return _RECORD_SUCCESS, values
 
 

@@ -9,21 +9,33 @@ from alembic import command
 from alembic.config import Config
 from sqlalchemy.pool import StaticPool
 
+from oddins_pipeline.config.workspace import Workspace
+from oddins_pipeline.database import lock
 from oddins_pipeline.database.connection import Connection
-from oddins_pipeline.database.revision import MIGRATIONS
+from oddins_pipeline.database.revision import MIGRATIONS, is_current
 from oddins_pipeline.errors import DatabaseError
 from oddins_pipeline.logs import sanitize
 
 logger = logging.getLogger(__name__)
 
-_UPGRADE_LOCK = 7_263_548_190_112_233
+
+def upgrade_in_turn(connection: Connection, workspace: Workspace, *, wait: float) -> None:
+    """Takes the lock, so that no sync and no other upgrade is in progress, and upgrades what is not
+    current by then.
+
+    Raises LockHeldError after `wait` seconds, DatabaseError.
+    """
+    lock.acquire(connection, workspace.settings, wait=wait)
+    try:
+        if not is_current(connection):
+            upgrade(connection)
+    finally:
+        lock.release(connection)
 
 
 def upgrade(connection: Connection) -> None:
-    """Brings the database to the newest revision, in one transaction on the connection; two at once
-    take turns.
-
-    Raises DatabaseError.
+    """Brings the database to the newest revision, in one transaction on the connection, which holds
+    the lock. Raises DatabaseError.
     """
     config = Config()
     config.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
@@ -33,9 +45,6 @@ def upgrade(connection: Connection) -> None:
     connection.autocommit = False
     try:
         with engine.begin() as borrowed:
-            borrowed.execute(
-                sqlalchemy.text("SELECT pg_advisory_xact_lock(:key)"), {"key": _UPGRADE_LOCK}
-            )
             config.attributes["connection"] = borrowed
             command.upgrade(config, "head")
     except sqlalchemy.exc.SQLAlchemyError as error:

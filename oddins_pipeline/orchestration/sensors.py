@@ -54,10 +54,12 @@ class Tick:
 
 @contextmanager
 def open_tick(purpose: str) -> Iterator[Tick]:
-    """An autocommit connection to the catalog, for one tick. Raises OddinsError."""
+    """An autocommit connection to the catalog, for one tick, which upgrades nothing. Raises
+    OddinsError.
+    """
     workspace = load_workspace(reads_only=True)
     with connect(workspace, purpose=purpose) as connection, database_errors():
-        revision.ensure_current(connection, workspace)
+        revision.ensure_current(connection, workspace, upgrade_itself=False)
         yield Tick(workspace, connection)
 
 

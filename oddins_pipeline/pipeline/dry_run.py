@@ -31,7 +31,7 @@ def dry_run(sync: Sync[B], params: Params) -> SyncResult:
     batch = plan.normalise(response.entries)
     guard = "accepts"
     try:
-        sync.check(batch, full=not params)
+        batch = sync.check(batch, full=not params)
     except ResponseRejectedError as error:
         guard = f"rejects: {error}"
     counts: TableCounts = {}

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from difflib import get_close_matches
 
 from oddins_pipeline.catalog import guard
 from oddins_pipeline.catalog.entities import LEAGUES, SyncKey
 from oddins_pipeline.catalog.guard import GuardLimits
 from oddins_pipeline.catalog.normalise import normalise
+from oddins_pipeline.catalog.renumberings import (
+    StoredYears,
+    missing_years,
+    renumbered,
+    renumberings,
+)
 from oddins_pipeline.catalog.requests import Params
 from oddins_pipeline.catalog.rows import Batch
 from oddins_pipeline.catalog.season_range import FIRST_SEASON, is_season, last_season
 from oddins_pipeline.database import backfills
 from oddins_pipeline.database.connection import Connection, database_errors
-from oddins_pipeline.database.league_tables import stored_years, write_leagues
+from oddins_pipeline.database.league_tables import stored_seasons, stored_years, write_leagues
 from oddins_pipeline.database.payloads import Payload
 from oddins_pipeline.errors import NotInCatalogError, UsageError
 from oddins_pipeline.logs import sanitize
@@ -74,9 +80,16 @@ def require_country(connection: Connection, country: str) -> None:
 
 def _validate(
     connection: Connection, batch: Batch, limits: GuardLimits, *, full: bool, force: bool
-) -> None:
-    listed = stored_years(connection) if full else {}
+) -> Batch:
+    listed: StoredYears = {}
+    if full:
+        listed = stored_years(connection)
+        if missing := missing_years(listed, batch):
+            stored = stored_seasons(connection, list(missing))
+            batch = replace(batch, renumbered=renumberings(missing, stored, batch))
+            listed = renumbered(listed, batch.renumbered)
     guard.check(batch, listed, limits, full=full, force=force)
+    return batch
 
 
 def _fulfil(connection: Connection, payload: Payload, run_id: str | None) -> None:

@@ -23,8 +23,9 @@ def list_sync(spec: ReferenceList) -> SyncPlan[ListBatch]:
 
     def validate(
         connection: Connection, batch: ListBatch, _: GuardLimits, *, force: bool, **_full: Any
-    ) -> None:
+    ) -> ListBatch:
         check_list(spec, batch, listed_ids(connection, spec), force=force)
+        return batch
 
     def write(
         connection: Connection, batch: ListBatch, *, feed_payload: int | None, **_full: Any

@@ -146,7 +146,7 @@ def _connect(workspace: Workspace, purpose: str, lock_timeout: float) -> Connect
             found = load_readiness(connection)
         found.require(workspace)
         if found.revision != revision.REVISIONS[-1]:
-            revision.ensure_current(connection, workspace)
+            revision.ensure_current(connection, workspace, holds_lock=True)
             load_readiness(connection).require(workspace)
         stack.pop_all()
     return connection

@@ -39,6 +39,7 @@ def problems(
             continue
         of = "" if entity == LEAGUES else f" of {entity.label}"
         synced_at = full["last_synced_at"] if full else None
+        success_at = full["last_success_at"] if full else None
         if synced_at is None:
             yield f"no full sync{of} has succeeded yet; run `oddins sync {entity.label}`"
         elif is_stale(synced_at, stale_after(settings, entity), now):
@@ -47,5 +48,5 @@ def problems(
         for full_sync in (True, False):
             state = by_name.get(SyncKey(entity, full=full_sync).state)
             failing = state is not None and state["failing"]
-            if state and failing and not (synced_at and state["last_error_at"] < synced_at):
+            if state and failing and not (success_at and state["last_error_at"] < success_at):
                 yield f"failing: {state['entity']}: {state['last_error']}"

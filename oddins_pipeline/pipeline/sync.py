@@ -35,13 +35,14 @@ class SyncPlan(Generic[B]):
     """How one entity is synced.
 
     `normalise` turns entries into a batch; `validate(connection, batch, limits, full=…, force=…)`
-    raises ResponseRejectedError; `write` is the writer of its tables; `fulfil`, where there is one,
+    is the guard: it returns the batch, with what the tables tell of it, or raises
+    ResponseRejectedError; `write` is the writer of its tables; `fulfil`, where there is one,
     is run in the transaction that accepts a fetched payload.
     """
 
     entity: Entity
     normalise: Callable[[list[Entry]], B]
-    validate: Callable[..., None]
+    validate: Callable[..., B]
     write: Write
     fulfil: Callable[[Connection, Payload, str | None], None] | None = None
 
@@ -135,7 +136,7 @@ class Sync(Generic[B]):
             f"payload {payload.id} is rejected: {error}; see it with `oddins payload {payload.id}`",
             refusal_code=error.refusal_code,
         )
-        payloads.record_refusal(self._connection, payload, str(named))
+        payloads.record_refusal(self._connection, payload, named)
         return named
 
     def stored(self, *, of_run: str | None = None) -> Payload:
@@ -160,7 +161,7 @@ class Sync(Generic[B]):
         payload.entries.clear()
         self._anomalies = Counter(anomaly.kind for anomaly in batch.anomalies)
         try:
-            self.check(batch, full=payload.full)
+            batch = self.check(batch, full=payload.full)
         except ResponseRejectedError as error:
             with database_errors(), self._connection.transaction():
                 named = self._reject(payload, error)
@@ -168,11 +169,11 @@ class Sync(Generic[B]):
             raise named from None
         return Publication(payload, batch)
 
-    def check(self, batch: B, *, full: bool) -> None:
+    def check(self, batch: B, *, full: bool) -> B:
         """The guard over what the tables hold. Raises ResponseRejectedError."""
         limits: GuardLimits = self.session.workspace.settings.guard
         with database_errors():
-            self.plan.validate(self._connection, batch, limits, full=full, force=self.force)
+            return self.plan.validate(self._connection, batch, limits, full=full, force=self.force)
 
     def publish(self, publication: Publication[B]) -> TableCounts:
         """Writes the batch in one transaction. Raises DatabaseError; then nothing is written."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterator
 from contextlib import contextmanager
-from datetime import datetime, timezone
+from dataclasses import replace
 from typing import Any
 
 from oddins_pipeline.catalog.account import Quota
@@ -35,20 +35,28 @@ class Core:
         self, entries: Entries, params: Params | None = None, *, force: bool = False
     ) -> TableCounts:
         """Publishes a response over `entries`. Raises ResponseRejectedError."""
+        sync = Sync(self.session, LEAGUE_SYNC, force=force)
+        return self._publish(sync, sync.archive(self._response(entries, params or {})))
+
+    def archive(self, entries: Entries, *, run_id: str) -> None:
+        """What a run that ends before it publishes leaves."""
+        session = replace(self.session, run_id=run_id)
+        Sync(session, LEAGUE_SYNC).archive(self._response(entries, {}))
+
+    def _response(self, entries: Entries, params: Params) -> RawResponse:
         entries = json.loads(json.dumps(entries))
-        response = RawResponse(
+        ((now,),) = self.query("SELECT clock_timestamp()")
+        return RawResponse(
             body=body_of(entries),
-            params=params or {},
+            params=params,
             entries=entries,
             sha256=canonical_hash(entries),
-            fetched_at=datetime.now(timezone.utc),
+            fetched_at=now,
             source=SOURCE,
             base_url="https://provider.example.test",
             quota=Quota(),
             results=len(entries),
         )
-        sync = Sync(self.session, LEAGUE_SYNC, force=force)
-        return self._publish(sync, sync.archive(response))
 
     def replay(self) -> TableCounts:
         """What `--replay` does. Raises NothingToPublishError, ResponseRejectedError."""

@@ -71,6 +71,11 @@ class Catalog:
             return False
         if full:
             self._rename(response)
+            for old, new in self._renumbered(response).items():
+                self.seasons[new], self.coverage[new] = (
+                    self.seasons.pop(old),
+                    self.coverage.pop(old),
+                )
         for name, row in response.countries.items():
             known = self.countries.get(name, {"number": len(self.countries)})
             self.countries[name] = {**known, **row, "delisted": False}
@@ -101,14 +106,37 @@ class Catalog:
             if not row["delisted"] and not self.leagues[key[0]]["delisted"]
         ]
         there = [n for n in leagues if n in response.leagues or n in response.kept_leagues]
+        renumbered = self._renumbered(response)
         theirs = [
             key
             for key in seasons
             if key in response.seasons
+            or key in renumbered
             or key in response.kept_seasons
             or key[0] in response.kept_leagues
         ]
         return len(there) * 1000 >= len(leagues) * 995 and len(theirs) * 100 >= len(seasons) * 99
+
+    def _renumbered(self, response: LeaguesResponse) -> dict[Key, Key]:
+        """The only missing season of a league → the only unknown one with the same two dates."""
+        found: dict[Key, Key] = {}
+        for number in response.leagues.keys() - response.kept_leagues:
+            if number not in self.leagues or self.leagues[number]["delisted"]:
+                continue
+            mine = {key: row for key, row in self.seasons.items() if key[0] == number}
+            there = response.seasons.keys() | response.kept_seasons
+            missing = [key for key, row in mine.items() if not row["delisted"] and key not in there]
+            if len(missing) != 1:
+                continue
+            dates = _dates(mine[missing[0]])
+            same = [
+                key
+                for key, row in response.seasons.items()
+                if key[0] == number and key not in mine and _dates(row) == dates
+            ]
+            if len(same) == 1 and None not in dates:
+                found[missing[0]] = same[0]
+        return found
 
     def _rename(self, response: LeaguesResponse) -> None:
         """Old names of which exactly one unknown name has taken over all the listed leagues."""
@@ -223,6 +251,10 @@ def _name_countries(response: LeaguesResponse) -> None:
             what: min((r[what] for r in rows if r[what] is not None), default=None)
             for what in ("code", "flag_url")
         }
+
+
+def _dates(row: Row) -> tuple[Any, Any]:
+    return row["start_date"], row["end_date"]
 
 
 def canonical(value: Any) -> str:
