@@ -136,8 +136,8 @@ before a commit.
 
 
 def require_held(rows: Sequence[TupleRow]) -> None:
-    """Takes the rows of HELD. Raises DatabaseError unless the session holds the lock, SchemaError when
-    the schema was upgraded meanwhile, by something that did not take it.
+    """Takes the rows of HELD. Raises DatabaseError unless the session holds the lock, SchemaError
+    when the schema was upgraded meanwhile, by something that did not take it.
     """
     ((held, found),) = rows
     if not held:

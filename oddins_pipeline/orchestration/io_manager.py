@@ -26,7 +26,7 @@ from oddins_pipeline.orchestration.jobs import RAW
 from oddins_pipeline.orchestration.session import RunSession
 from oddins_pipeline.orchestration.table_metadata import column_lineage, table_metadata
 from oddins_pipeline.pipeline.league_sync import LEAGUE_SYNC
-from oddins_pipeline.pipeline.sync import Publication, Sync
+from oddins_pipeline.pipeline.sync import Publication, Sync, after_commit
 from oddins_pipeline.schema import CATALOG
 
 LIST_ENTITIES = {spec.name: spec.entity for spec in LISTS}
@@ -118,9 +118,11 @@ class PostgresIOManager(dg.IOManager):
         assert progress.counts is not None
         counts = progress.counts[part.table]
         moved = counts.inserted + counts.updated + counts.delisted
+        rows = after_commit(lambda: self._row_counts(payload.entity)[part.table], None)
+        found = after_commit(lambda: self._changes(part), None) if moved else []
         return {
-            "changes": markdown(self._changes(part) if moved else [], all_of_them=moved),
-            "dagster/row_count": self._row_counts(payload.entity)[part.table],
+            **({} if found is None else {"changes": markdown(found, all_of_them=moved)}),
+            **({} if rows is None else {"dagster/row_count": rows}),
             **table_metadata(CATALOG[part.table]),
             "dagster/column_lineage": _LINEAGE[part.table],
             "payload_id": payload.id,

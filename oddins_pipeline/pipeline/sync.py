@@ -17,7 +17,7 @@ from oddins_pipeline.catalog.requests import Params
 from oddins_pipeline.catalog.response import Entry, RawResponse
 from oddins_pipeline.database import payloads, publish, sync_state
 from oddins_pipeline.database.connection import Connection, database_errors
-from oddins_pipeline.database.merge import TableCounts
+from oddins_pipeline.database.merge import Counts, TableCounts
 from oddins_pipeline.database.payloads import Payload
 from oddins_pipeline.database.publish import HasAnomalies, Write
 from oddins_pipeline.database.requests import last_quota
@@ -28,6 +28,7 @@ from oddins_pipeline.pipeline.session import Session
 logger = logging.getLogger(__name__)
 
 B = TypeVar("B", bound=HasAnomalies)
+T = TypeVar("T")
 
 
 @dataclass(frozen=True)
@@ -73,6 +74,18 @@ class SyncResult:
     def as_dict(self) -> dict[str, Any]:
         """Plain values, for `--json`."""
         return {**vars(self), "counts": {table: asdict(c) for table, c in self.counts.items()}}
+
+
+def after_commit(read: Callable[[], T], without: T) -> T:
+    """What `read` gives; `without` when it fails: the data is committed, and a figure about it must
+    not fail the run.
+    """
+    try:
+        with database_errors():
+            return read()
+    except OddinsError as error:
+        logger.warning("a figure is missing", extra={"reason": sanitize(str(error))})
+        return without
 
 
 class Sync(Generic[B]):
@@ -178,14 +191,17 @@ class Sync(Generic[B]):
     def publish(self, publication: Publication[B]) -> TableCounts:
         """Writes the batch in one transaction. Raises DatabaseError; then nothing is written."""
         payload, batch = publication.payload, publication.batch
-        with database_errors():
-            if batch is None:
-                counts = sync_state.unchanged_counts(self._connection, self.plan.entity)
-            else:
-                with self._connection.transaction():
-                    counts = publish.publish(self._connection, payload, batch, self.plan.write)
-                    if self._fetched is not None:
-                        self._fulfil(self._fetched)
+        if batch is None:
+            entity = self.plan.entity
+            counts = after_commit(
+                lambda: sync_state.unchanged_counts(self._connection, entity),
+                dict.fromkeys(entity.tables, Counts()),
+            )
+        else:
+            with database_errors(), self._connection.transaction():
+                counts = publish.publish(self._connection, payload, batch, self.plan.write)
+                if self._fetched is not None:
+                    self._fulfil(self._fetched)
         self._prune()
         message = "sync completed" if batch is not None else "sync completed: unchanged"
         logger.info(message, extra={"payload_id": payload.id, **_metrics(counts)})
@@ -193,8 +209,7 @@ class Sync(Generic[B]):
 
     def result(self, payload: Payload, counts: TableCounts) -> SyncResult:
         """The result of a sync that has published, or of one that found nothing changed."""
-        with database_errors():
-            quota = last_quota(self._connection)
+        quota = after_commit(lambda: last_quota(self._connection), None)
         return SyncResult(
             payload_id=payload.id,
             sha256=payload.sha256,

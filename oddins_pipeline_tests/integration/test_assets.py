@@ -15,6 +15,8 @@ import pytest
 
 from oddins_pipeline.catalog.entities import LEAGUES
 from oddins_pipeline.definitions import build_definitions
+from oddins_pipeline.errors import DatabaseError
+from oddins_pipeline.orchestration.io_manager import PostgresIOManager
 from oddins_pipeline.orchestration.table_metadata import column_schema
 from oddins_pipeline.sample_provider import generate_leagues
 from oddins_pipeline.schema import CATALOG
@@ -143,3 +145,33 @@ def test_dagster_asset_materialize_works_wherever_it_is_called(
     if where == "configured home":
         lines = [json.loads(x) for x in done.stdout.splitlines() if x.startswith('{"timestamp"')]
         assert "sync completed" in {line["message"] for line in lines}
+
+
+@pytest.mark.parametrize("unchanged", [False, True])
+def test_a_figure_that_cannot_be_read_after_the_commit_costs_the_figure_not_the_run(
+    service: Service,
+    instance: dg.DagsterInstance,
+    monkeypatch: pytest.MonkeyPatch,
+    unchanged: bool,
+) -> None:
+    if unchanged:
+        materialize(instance, "raw_leagues", *LEAGUES.tables)
+
+    def lost(*_: object, **__: object) -> None:
+        raise DatabaseError("too many connections")
+
+    for place in ("orchestration.io_manager.changes", "pipeline.sync.last_quota"):
+        monkeypatch.setattr(f"oddins_pipeline.{place}", lost)
+    monkeypatch.setattr("oddins_pipeline.database.sync_state.unchanged_counts", lost)
+    monkeypatch.setattr(PostgresIOManager, "_row_counts", lost)
+    result = materialize(instance, "raw_leagues", *LEAGUES.tables)
+    assert result.success
+    found = {
+        event.asset_key.path[-1]: event.step_materialization_data.materialization.metadata
+        for event in result.all_events
+        if event.is_step_materialization and event.asset_key
+    }
+    assert found.keys() == {"raw_leagues", *LEAGUES.tables}
+    assert "dagster/row_count" not in found["leagues"]
+    assert "rows_received" in found["leagues"]
+    assert service.query("SELECT count(*) > 0 FROM leagues") == [(True,)]
