@@ -64,7 +64,7 @@ def test_a_replay_is_refused_when_something_newer_is_published(service: Service)
     before = service.versions()
     done = service.sync("--replay")
     assert done.code == 1
-    assert "newer payload 2 has been published" in done.stderr
+    assert "payload 2 has been published or confirmed since" in done.stderr
     assert service.versions() == before
 
 
