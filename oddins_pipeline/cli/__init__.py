@@ -113,7 +113,7 @@ def _report(error: OddinsError) -> None:
     if not (error.reported and logs_json()):
         _say(str(error), code=error.code, retryable=error.retryable)
     if error.writes_nothing and not logs_json():
-        _say("no table was changed")
+        click.echo("no table was changed", err=True)
 
 
 def _say_usage(error: click.ClickException) -> None:

@@ -89,7 +89,7 @@ def test_a_failure_is_printed_once_and_says_what_was_not_touched(service: Servic
     code, shown = on_terminal(service, "sync", "leagues", COLUMNS="200")
     assert code == 1
     assert shown.count("suspended the account") == 1
-    assert plain(shown)[-1] == "oddins: no table was changed"
+    assert plain(shown)[-1] == "no table was changed"
 
 
 @pytest.mark.parametrize("arguments", [("--season", "1850"), ("--country", " "), ()])
