@@ -192,6 +192,7 @@ provider_payloads = _table(
     _opt("refusal", Text, "why it was rejected"),
     _opt("refusal_code", Text, "`envelope`, `mismatched`, `empty`, `shrunken` or `quarantine`"),
     _opt("run_id", Text, "the Dagster run that fetched it"),
+    _time("first_published_at", "when it was first published; a replay keeps it"),
     Index("provider_payloads_published", "id", postgresql_where=text("published_at IS NOT NULL")),
     Index("provider_payloads_run_id", "run_id"),
 )
@@ -298,6 +299,44 @@ backfill_requests = _table(
     CheckConstraint(f"status IN ({_STATUSES})", name="backfill_requests_status_check"),
     CheckConstraint("attempts BETWEEN 0 AND 5", name="backfill_requests_attempts_check"),
     CheckConstraint("length(error) <= 1000", name="backfill_requests_error_check"),
+)
+
+
+watched_leagues = _table(
+    "watched_leagues",
+    "The leagues whose changes become events; with no row, all of them.",
+    Column("provider_league_id", Integer, primary_key=True, autoincrement=False, doc="the league"),
+    _opt("note", Text, "why it is watched"),
+    _time("watched_since", "when it was added", NOW),
+)
+
+webhook_receivers = _table(
+    "webhook_receivers",
+    "Where events are sent. It holds secrets: never granted by `oddins db grant-read`.",
+    _id(),
+    _col("name", Text, "unique"),
+    _opt("url", Text, "secret; null means ODDINS_WEBHOOK_URL"),
+    _opt("secret", Text, "signs each message"),
+    _col("cursor", BigInteger, "the last change of the feed that was delivered"),
+    _col("events_cursor", BigInteger, "the last row of `webhook_events` that was delivered"),
+    _time("delivered_at", "when an event was last accepted"),
+    _time("failing_since", "since when attempts fail"),
+    _time("next_attempt_at", "when a failed delivery is retried"),
+    _time("suspended_at", "since when nothing is sent any more"),
+    _opt("last_error", Text, "why the last attempt failed"),
+    UniqueConstraint("name"),
+)
+
+webhook_events = _table(
+    "webhook_events",
+    "The outbox: events of the sync state, written in the transaction that changes it.",
+    _id(),
+    _time("at", "when it happened", CLOCK),
+    _col("type", Text, "such as `sync_failed`"),
+    _opt("entity", Text, "the sync state that it is about"),
+    _col("text", Text, "one sentence"),
+    _col("facts", JSONB, "name → value", server_default=EMPTY),
+    Index("webhook_events_type", "type", "entity", "id"),
 )
 
 

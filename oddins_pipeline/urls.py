@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from base64 import b64decode
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
@@ -64,6 +65,20 @@ def _is_excluded(host: str, proxies: dict[str, str]) -> bool:
             if address in ip_network(f"{network}/{bits}" if bits else network, strict=False):
                 return True
     return False
+
+
+def is_webhook_url(url: str) -> bool:
+    """Whether messages can be sent there: printable ASCII, http or https, a host."""
+    return parse_http_url(url) is not None and re.fullmatch(r"[\x21-\x7e]+", url) is not None
+
+
+def is_webhook_secret(secret: str) -> bool:
+    """Whether it is a secret of Standard Webhooks: whsec_ and 24 to 64 bytes in base64."""
+    try:
+        key = b64decode(secret.removeprefix("whsec_"), validate=True)
+    except ValueError:
+        return False
+    return secret.startswith("whsec_") and 24 <= len(key) <= 64  # noqa: PLR2004
 
 
 def secrets_in(url: str) -> list[str]:

@@ -21,6 +21,11 @@ class LazyGroup(click.Group):
         "backfill": ("oddins_pipeline.cli.backfill", "Request seasons, one provider request each."),
         "status": ("oddins_pipeline.cli.status", "Last sync, last error, row counts, quota."),
         "changes": ("oddins_pipeline.cli.changes", "What changed, the newest first."),
+        "watch": ("oddins_pipeline.cli.watch", "Choose the leagues whose changes are sent."),
+        "unwatch": ("oddins_pipeline.cli.watch", "Stop watching leagues."),
+        "receivers": ("oddins_pipeline.cli.receivers", "Where events are sent."),
+        "deliveries": ("oddins_pipeline.cli.deliveries", "What was sent, what is pending."),
+        "metrics": ("oddins_pipeline.cli.metrics", "Prometheus metrics."),
         "payloads": ("oddins_pipeline.cli.payloads", "List archived responses."),
         "payload": ("oddins_pipeline.cli.payload", "An archived response, byte for byte."),
         "doctor": ("oddins_pipeline.cli.doctor", "Check the set-up, with fixes."),
@@ -41,7 +46,7 @@ class LazyGroup(click.Group):
         if cmd_name not in self.modules:
             return None
         module = __import__(self.modules[cmd_name][0], fromlist=["command"])
-        command: click.Command = module.command
+        command: click.Command = module.unwatch if cmd_name == "unwatch" else module.command
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

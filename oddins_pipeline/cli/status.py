@@ -35,7 +35,7 @@ REQUESTED_AGAIN_AFTER = timedelta(hours=6)
 
 @click.command(epilog=examples("oddins status", "oddins status --check", "oddins status --json"))
 @json_option
-@click.option("--check", is_flag=True, help="Exit 1 when stale or failing.")
+@click.option("--check", is_flag=True, help="Exit 1 when stale, failing or suspended.")
 @sample_option()
 @click.pass_obj
 def command(app: App, *, as_json: bool, check: bool, sample: bool) -> None:
@@ -45,6 +45,11 @@ def command(app: App, *, as_json: bool, check: bool, sample: bool) -> None:
         found = load_status(connection)
     found["subscription"] = _subscription(app, workspace)
     found["problems"] = list(problems(found["sync"], workspace.settings))
+    found["problems"] += [
+        f"suspended: nothing is sent to the webhook receiver {name}; fix it, then"
+        f" `oddins receivers resume {name}`"
+        for name in found["receivers_suspended"]
+    ]
     found["healthy"] = not found["problems"]
     show_json(found) if as_json else _show(found, workspace.settings)
     if check and not found["healthy"]:

@@ -28,7 +28,13 @@ from oddins_pipeline.config.validation import (
 )
 from oddins_pipeline.errors import UsageError
 from oddins_pipeline.logs import register_secrets
-from oddins_pipeline.urls import is_loopback, parse_http_url, secrets_in
+from oddins_pipeline.urls import (
+    is_loopback,
+    is_webhook_secret,
+    is_webhook_url,
+    parse_http_url,
+    secrets_in,
+)
 
 PROVIDER_URL = "https://v3.football.api-sports.io"
 DEVELOPMENT_PASSWORD = "oddins_dev"  # noqa: S105 - published in docker-compose.yml, refused outside local
@@ -119,8 +125,9 @@ class Settings(AutomationSettings):
     sample_url: str | None = Field(
         None, description="a running sample provider to use in place of a sync's own"
     )
-    webhook_url: SecretStr | None = Field(
-        None, description="where one JSON message goes when an operator should look"
+    webhook_url: SecretStr | None = Field(None, description="where events are sent as JSON; secret")
+    webhook_secret: SecretStr | None = Field(
+        None, description="signs what is sent to ODDINS_WEBHOOK_URL: whsec_ and base64; secret"
     )
     home: Path | None = Field(None, description="directory of the local state")
     stale_after_hours: float = Field(
@@ -209,9 +216,17 @@ class Settings(AutomationSettings):
     def _plain_webhook(cls, value: SecretStr | None) -> SecretStr | None:
         """Says nothing of the address: its path is what lets one send there."""
         url = value.get_secret_value().strip() if value else ""
-        if url and not (parse_http_url(url) and re.fullmatch(r"[\x21-\x7e]+", url)):
+        if url and not is_webhook_url(url):
             raise ValueError("is not an address such as https://host/path")
         return SecretStr(url) if url else None
+
+    @field_validator("webhook_secret")
+    @classmethod
+    def _signing_secret(cls, value: SecretStr | None) -> SecretStr | None:
+        secret = value.get_secret_value().strip() if value else ""
+        if secret and not is_webhook_secret(secret):
+            raise ValueError("is not whsec_ followed by 24 to 64 bytes in base64")
+        return SecretStr(secret) if secret else None
 
     @model_validator(mode="after")
     def _register(self) -> Settings:
@@ -280,6 +295,8 @@ class Settings(AutomationSettings):
             found += sorted(database_url.secrets_of(self.database_url.get_secret_value()))
         if self.webhook_url:
             found += secrets_in(self.webhook_url.get_secret_value())
+        if self.webhook_secret:
+            found.append(self.webhook_secret.get_secret_value().removeprefix("whsec_"))
         return tuple(dict.fromkeys(found))
 
 

@@ -13,7 +13,7 @@ from psycopg.rows import dict_row
 from oddins_pipeline.catalog.entities import LEAGUES, Entity, SyncKey
 from oddins_pipeline.catalog.requests import Params
 from oddins_pipeline.catalog.response import Entry, RawResponse, entries_of, parse_body
-from oddins_pipeline.database import lock
+from oddins_pipeline.database import events, lock
 from oddins_pipeline.database.connection import Connection, execute_batch
 from oddins_pipeline.errors import (
     FORCEABLE,
@@ -133,8 +133,9 @@ UPDATE provider_payloads SET body = NULL WHERE body IS NOT NULL
         WHERE published_at IS NOT NULL AND params = '{}' GROUP BY entity)
 """
 
-# Delete old request rows.
+# Delete old request rows and events.
 _DELETE_REQUESTS = """
+WITH events AS (DELETE FROM webhook_events WHERE at < now() - make_interval(days => %s))
 DELETE FROM provider_requests WHERE requested_at < now() - make_interval(days => %s)
 """
 
@@ -221,7 +222,8 @@ def touch(connection: Connection, payload: Payload, seen_at: datetime) -> None:
     """
     source, state = payload.source_id, payload.key.state
     values = {"at": seen_at, "id": payload.id, "source": source, "state": state}
-    *_, held = execute_batch(connection, (_TOUCH, values), lock.HELD)
+    recovery = events.recovery(payload.key)
+    *_, held = execute_batch(connection, (_TOUCH, values), *recovery, lock.HELD)
     lock.require_held(held)
 
 
@@ -314,5 +316,6 @@ def body_of(connection: Connection, payload_id: int) -> bytes:
 
 
 def prune(connection: Connection, *, bodies_days: int, requests_days: int) -> None:
-    """Retention of bodies and request rows."""
-    execute_batch(connection, (_EMPTY_BODIES, (bodies_days,)), (_DELETE_REQUESTS, (requests_days,)))
+    """Retention of bodies, request rows and events."""
+    old_requests = (_DELETE_REQUESTS, (requests_days, requests_days))
+    execute_batch(connection, (_EMPTY_BODIES, (bodies_days,)), old_requests)

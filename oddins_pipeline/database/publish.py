@@ -8,7 +8,7 @@ from typing import Protocol, TypeVar
 
 from oddins_pipeline.catalog.entities import Entity
 from oddins_pipeline.catalog.rows import Anomaly
-from oddins_pipeline.database import lock, sync_state
+from oddins_pipeline.database import events, lock, sync_state
 from oddins_pipeline.database.connection import Connection, Query, execute_batch
 from oddins_pipeline.database.merge import TableCounts
 from oddins_pipeline.database.payloads import Payload
@@ -49,7 +49,8 @@ ORDER BY place
 
 # A payload's publication.
 _PUBLISHED = """
-UPDATE provider_payloads SET published_at = now(), refusal = NULL, refusal_code = NULL
+UPDATE provider_payloads SET published_at = now(), refusal = NULL, refusal_code = NULL,
+    first_published_at = coalesce(first_published_at, now())
 WHERE id = %s
 """
 
@@ -64,9 +65,12 @@ def publish(connection: Connection, payload: Payload, batch: B, write: Write) ->
     counts = write(connection, batch, full=payload.full, feed_payload=feed_payload)
     if payload.full and not feed:
         connection.execute(_BEGIN_FEED, (payload.id, list(payload.entity.tables)))
+    quarantined = sum(one.kind.startswith("quarantined") for one in batch.anomalies)
     *_, held = execute_batch(
         connection,
         _anomalies(payload.id, batch.anomalies),
+        *events.quarantine(payload.key, payload.id, quarantined),
+        *events.recovery(payload.key, payload=payload.id),
         sync_state.success(payload, counts),
         (_PUBLISHED, (payload.id,)),
         lock.HELD,

@@ -28,6 +28,7 @@ NEEDED: dict[str, tuple[str, ...]] = {
     "payload_anomalies": ("SELECT", "INSERT", "DELETE"),
     "catalog_changes": ("SELECT", "INSERT"),
     "backfill_requests": ("SELECT", "UPDATE"),
+    "webhook_events": ("SELECT", "INSERT", "DELETE"),
     **dict.fromkeys(TABLES, _WRITE),
 }
 """Table → the rights that syncs use."""

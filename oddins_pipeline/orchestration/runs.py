@@ -1,6 +1,5 @@
 """The runs of this code location, as the instance knows them."""
 
-import threading
 from collections.abc import Sequence
 from datetime import datetime, timedelta, timezone
 from typing import Any
@@ -22,7 +21,7 @@ from oddins_pipeline.orchestration.jobs import (
     SYNC_JOB,
     sync_job,
 )
-from oddins_pipeline.pipeline.failures import notify_failures, store_failure
+from oddins_pipeline.pipeline.failures import store_failure
 from oddins_pipeline.pipeline.league_sync import LeagueFilter
 from oddins_pipeline.pipeline.session import APPLICATION
 
@@ -109,11 +108,7 @@ def record_run_failure(
     failure = run_failure(instance, run.run_id)
     if failure.code in NO_ATTEMPT:
         return
-    new = store_failure(connection, workspace, failure, keys_of(run), run.run_id)
-    if new:
-        # The caller may hold the lock: notify from a background thread.
-        arguments = (workspace, failure, new, run.run_id)
-        threading.Thread(target=notify_failures, args=arguments).start()
+    store_failure(connection, workspace, failure, keys_of(run), run.run_id)
 
 
 def keys_of(run: dg.DagsterRun) -> list[SyncKey]:

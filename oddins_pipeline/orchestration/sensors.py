@@ -31,9 +31,10 @@ from oddins_pipeline.orchestration.runs import (
     record_run_failure,
     sync_in_progress,
 )
-from oddins_pipeline.pipeline.alerts import AlertState, send_alerts, subscription_warning
+from oddins_pipeline.pipeline.alerts import add_alerts
 from oddins_pipeline.pipeline.backfill_policy import due, next_status, rejection_reason
 from oddins_pipeline.pipeline.catch_up import CatchUpState, catch_up
+from oddins_pipeline.pipeline.deliveries import deliver_due
 from oddins_pipeline.pipeline.quota_policy import background_blocked_reason
 from oddins_pipeline.pipeline.staleness import stale_after
 
@@ -85,8 +86,8 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
             minimum_interval_seconds=30,
             default_status=status,
             owners=OWNERS,
-            description="Requests a full sync of what is stale, with growing pauses;"
-            " notifies the webhook of a stale catalog and of a subscription that ends.",
+            description="Requests a full sync of what is stale, with growing pauses; writes the"
+            " events of a stale catalog and of a subscription that ends.",
         ),
         dg.SensorDefinition(
             name="sync_failure_sensor",
@@ -96,6 +97,14 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
             owners=OWNERS,
             description="Records every run that terminated unexpectedly in `provider_sync_state`,"
             " and fails it when Dagster has not noticed.",
+        ),
+        dg.SensorDefinition(
+            name="webhook_delivery_sensor",
+            evaluation_fn=evaluate_deliveries,
+            minimum_interval_seconds=15,
+            default_status=status,
+            owners=OWNERS,
+            description="Sends events to the webhook receivers, at least once and in order.",
         ),
         # The one that Dagster adds where none is does not follow the switch.
         dg.AutomationConditionSensorDefinition(
@@ -124,20 +133,14 @@ def evaluate_backfills(
 def evaluate_catch_up(
     context: dg.SensorEvaluationContext,
 ) -> dg.SensorResult | dg.SkipReason:
-    """Sends the alerts, and requests a sync of each entity that is stale."""
+    """Writes the alerts' events, and requests a sync of each entity that is stale."""
     with open_tick("catch-up sensor") as tick:
         settings = tick.workspace.settings
         synced = {e.name: last_full_sync(tick.connection, e) for e in ENTITIES}
         blocked = {e.name: background_blocked_reason(tick.connection, e) for e in ENTITIES}
-        subscription = subscription_warning(
-            tick.connection, tick.workspace, may_request=blocked[LEAGUES.name] is None
-        )
-    # The connection is closed: the receiver may be slow.
+        may_request = blocked[LEAGUES.name] is None
+        add_alerts(tick.connection, tick.workspace, synced, may_request=may_request)
     stored = json.loads(context.cursor) if context.cursor else {}
-    alerts = AlertState(**stored.get("alerts", {}))
-    alerts = send_alerts(
-        settings, alerts, last_synced_at=synced[LEAGUES.name], subscription=subscription
-    )
     states, requests, reasons = stored.get("entities", {}), [], []
     now = datetime.now(timezone.utc)
     for entity in ENTITIES:
@@ -156,7 +159,7 @@ def evaluate_catch_up(
             requests.append(dg.RunRequest(run_key=key, job_name=sync_job(entity)))
         else:
             reasons.append(f"{entity.label}: {reason}")
-    context.update_cursor(json.dumps({"entities": states, "alerts": asdict(alerts)}))
+    context.update_cursor(json.dumps({"entities": states}))
     return dg.SensorResult(run_requests=requests) if requests else dg.SkipReason("; ".join(reasons))
 
 
@@ -171,6 +174,13 @@ def evaluate_failures(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     context.update_cursor(latest.isoformat())
     failed = ", ".join(run_id[:8] for run_id in orphaned)
     return dg.SkipReason(f"failed {failed}" if orphaned else "no run terminated unexpectedly")
+
+
+def evaluate_deliveries(_context: dg.SensorEvaluationContext) -> dg.SkipReason:
+    """Sends what receivers have not confirmed; a slow one delays no other sensor for long."""
+    with open_tick("delivery sensor") as tick:
+        sent = deliver_due(tick.connection, tick.workspace.settings)
+    return dg.SkipReason(f"sent {sent} events" if sent else "no event is due")
 
 
 def _follow_up(instance: dg.DagsterInstance, tick: Tick) -> list[dg.RunRequest]:

@@ -1,19 +1,21 @@
-"""Records why a run failed in `provider_sync_state`, and sends the notification."""
+"""Records why a run failed in `provider_sync_state`, with the event that reports it."""
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Iterable
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timezone
+from uuid import uuid4
 
 from oddins_pipeline.catalog.entities import SyncKey
+from oddins_pipeline.catalog.events import FAILED, REJECTED, Event
 from oddins_pipeline.config.workspace import Workspace
-from oddins_pipeline.database import payloads, sync_state
+from oddins_pipeline.database import events, payloads, sync_state
 from oddins_pipeline.database.connection import Connection, connect
-from oddins_pipeline.errors import NO_ATTEMPT, OddinsError
+from oddins_pipeline.errors import NO_ATTEMPT, OddinsError, ResponseRejectedError
 from oddins_pipeline.logs import sanitize
-from oddins_pipeline.pipeline.notifications import notify_failure
+from oddins_pipeline.pipeline.notifications import notify
 
 logger = logging.getLogger(__name__)
 
@@ -26,6 +28,11 @@ class RunFailure:
     message: str
     at: datetime | None = None
 
+    @property
+    def event(self) -> str:
+        """The type of its event."""
+        return REJECTED if self.code == ResponseRejectedError.code else FAILED
+
     @classmethod
     def of(cls, error: OddinsError) -> RunFailure:
         """The failure that an error causes."""
@@ -36,17 +43,21 @@ def record_failure(
     workspace: Workspace, failure: RunFailure, keys: Iterable[SyncKey], run_id: str | None
 ) -> None:
     """Best effort, on a connection of its own, within five seconds: the run has failed already and
-    given its lock back. Sends the notification when the failure is new.
+    given its lock back. The event leaves by the sensor; without automation, or when it could not be
+    recorded, it is sent from here.
     """
     keys = list(keys)
     if failure.code in NO_ATTEMPT:
         return
+    at_once = workspace.settings.automation == "off"
     try:
         with connect(workspace.impatient(5), purpose="failure") as connection:
-            keys = store_failure(connection, workspace, failure, keys, run_id)
+            new = store_failure(connection, workspace, failure, keys, run_id)
     except Exception as error:  # noqa: BLE001 - nothing may replace the failure itself
         logger.warning("the failure could not be recorded", extra={"reason": sanitize(str(error))})
-    notify_failures(workspace, failure, keys, run_id)
+        new, at_once = [_unrecorded(failure, key, run_id) for key in keys], True
+    for event in new if at_once else ():
+        notify(workspace.settings, event)
 
 
 def store_failure(
@@ -55,36 +66,33 @@ def store_failure(
     failure: RunFailure,
     keys: Iterable[SyncKey],
     run_id: str | None,
-) -> list[SyncKey]:
-    """Stores the failure for those of `keys` that the run has not published; returns those for
-    which it is new.
+) -> list[Event]:
+    """Stores the failure, with its event, for those of `keys` that the run has not published;
+    returns the events of those for which it is new.
 
     An interrupt during the commit may find the data committed: then nothing has failed.
     """
-    return [
-        key
-        for key in keys
-        if not (run_id and payloads.has_published(connection, run_id, key))
-        and sync_state.record_error(
-            connection,
-            source=workspace.source,
-            base_url=workspace.base_url,
-            state=key.state,
-            message=failure.message,
-            at=failure.at,
-        )
-    ]
-
-
-def notify_failures(
-    workspace: Workspace, failure: RunFailure, keys: Iterable[SyncKey], run_id: str | None
-) -> None:
-    """Sends one notification for each of `keys`."""
+    new = []
     for key in keys:
-        notify_failure(
-            workspace.settings,
-            failure.message,
-            code=failure.code,
-            entity=key.state,
-            run_id=run_id,
-        )
+        if run_id and payloads.has_published(connection, run_id, key):
+            continue
+        with connection.transaction():
+            stored = sync_state.record_error(
+                connection,
+                source=workspace.source,
+                base_url=workspace.base_url,
+                state=key.state,
+                message=failure.message,
+                at=failure.at,
+            )
+            if stored:
+                facts = {"code": failure.code, "run_id": run_id}
+                text = failure.message
+                new.append(events.add(connection, failure.event, text, key.state, **facts))
+    return new
+
+
+def _unrecorded(failure: RunFailure, key: SyncKey, run_id: str | None) -> Event:
+    facts = {"entity": key.state, "code": failure.code, "run_id": run_id}
+    now = datetime.now(timezone.utc)
+    return Event(f"u{run_id or uuid4()}.{key.state}", failure.event, now, failure.message, facts)

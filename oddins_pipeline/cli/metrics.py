@@ -1,0 +1,61 @@
+"""`oddins metrics`."""
+
+from __future__ import annotations
+
+import sys
+from functools import partial
+from pathlib import Path
+
+import click
+from prometheus_client import CollectorRegistry, generate_latest, write_to_textfile
+from prometheus_client.exposition import start_http_server
+
+from oddins_pipeline.cli.context import App, sample_option
+from oddins_pipeline.database.pool import reading
+from oddins_pipeline.errors import UsageError
+from oddins_pipeline.pipeline.metrics import CatalogCollector
+
+DEFAULT = "127.0.0.1:9464"
+
+
+@click.command()
+@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write this file.")
+@click.option(
+    "--listen",
+    is_flag=False,
+    flag_value=DEFAULT,
+    metavar="HOST:PORT",
+    help=f"Serve /metrics until interrupted, by default on {DEFAULT}.",
+)
+@sample_option()
+@click.pass_obj
+def command(app: App, output: Path | None, listen: str | None, *, sample: bool) -> None:
+    """Print Prometheus metrics; exit 1 when the catalog cannot be read."""
+    workspace = app.open(sample=sample, reads_only=True)
+    registry = CollectorRegistry()
+    registry.register(CatalogCollector(partial(reading, workspace), workspace.settings))
+    if listen is not None:
+        _serve(registry, listen)
+        return
+    text = generate_latest(registry).decode()
+    if output is None:
+        click.echo(text, nl=False)
+    else:
+        try:
+            write_to_textfile(str(output), registry)
+        except OSError as error:
+            raise UsageError(f"{output} cannot be written: {error.strerror}") from None
+    sys.exit(0 if "\noddins_up 1.0\n" in text else 1)
+
+
+def _serve(registry: CollectorRegistry, address: str) -> None:
+    host, _, port = address.rpartition(":")
+    try:
+        server, thread = start_http_server(int(port), host.strip("[]"), registry)
+    except (ValueError, OverflowError, OSError) as error:
+        raise UsageError(f"cannot listen on {address} (HOST:PORT): {error}") from None
+    click.echo(f"metrics: http://{address}/metrics", err=True)
+    try:
+        thread.join()
+    finally:
+        server.shutdown()

@@ -1,0 +1,266 @@
+"""Delivery: at least once, in order, whatever the receiver does and whenever the sender dies."""
+
+from __future__ import annotations
+
+import json
+import os
+import random
+import subprocess
+import sys
+import time
+from base64 import b64encode
+from collections.abc import Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import pytest
+from standardwebhooks import Webhook, WebhookVerificationError
+
+from oddins_pipeline.catalog.entities import LEAGUES, SyncKey
+from oddins_pipeline.catalog.events import events_of
+from oddins_pipeline.database import events, receivers
+from oddins_pipeline.errors import NothingToPublishError, ResponseRejectedError
+from oddins_pipeline.pipeline import deliveries
+from oddins_pipeline.pipeline.notifications import signature
+from oddins_pipeline_tests.support.core import Core, core_on
+from oddins_pipeline_tests.support.histories import History
+from oddins_pipeline_tests.support.receiver import ReceiverProcess
+from oddins_pipeline_tests.support.responses import ENTRIES, copied
+
+LENIENT = {"min_league_share": 90, "min_season_share": 90, "max_quarantine_share": 50}
+SECRET = "whsec_" + b64encode(b"0123456789abcdef0123456789abcdef").decode()
+Told = set[tuple[Any, ...]]
+
+# What a reader of the tables sees, in place of the feed.
+_LEAGUES = "SELECT provider_league_id, name, delisted_at IS NULL FROM leagues"
+_SEASONS = """
+SELECT l.provider_league_id, s.year, s.is_current,
+    to_jsonb(c) - '{season_id,created_at,updated_at}'::text[]
+FROM seasons s JOIN leagues l ON l.id = s.league_id JOIN season_coverage c ON c.season_id = s.id
+"""
+
+
+class Tables:
+    """The tables at one moment."""
+
+    def __init__(self, core: Core) -> None:
+        self.leagues = {key: (name, listed) for key, name, listed in core.query(_LEAGUES)}
+        self.seasons = {(n, y): (current, flags) for n, y, current, flags in core.query(_SEASONS)}
+
+
+def happened(old: Tables, new: Tables) -> Told:
+    """(type, league, …) of every event that the difference of two moments makes."""
+    told: Told = set()
+    for number, (name, listed) in new.leagues.items():
+        if number not in old.leagues:
+            told.add(("league_added", number))
+            continue
+        old_name, was_listed = old.leagues[number]
+        if listed != was_listed:
+            told.add(("league_relisted" if listed else "league_delisted", number))
+        if name != old_name:
+            told.add(("league_renamed", number))
+    for key, (current, flags) in new.seasons.items():
+        was_current, old_flags = old.seasons.get(key, (False, flags))
+        if key not in old.seasons:
+            told.add(("season_added", *key))
+        if current and not was_current:
+            told.add(("season_started", *key))
+        told |= {
+            switched(key, flag, flags[flag]) for flag in flags if flags[flag] != old_flags[flag]
+        }
+    return told
+
+
+def switched(key: tuple[int, int], flag: str, value: bool | None) -> tuple[Any, ...]:
+    if flag == "odds" and value is not None:
+        return (f"odds_switched_{'on' if value else 'off'}", *key)
+    return ("coverage_switched", *key, flag)
+
+
+def told_since(core: Core, cursor: int) -> Told:
+    found = events.changes_after(core.connection, cursor, limit=100_000)
+    told: Told = set()
+    for change in found:
+        for event in events_of(change):
+            facts = event.facts
+            flag = [facts["flag"]] if event.type == "coverage_switched" else []
+            place = [facts["year"]] if "year" in facts else []
+            told.add((event.type, facts["provider_league_id"], *place, *flag))
+    return told
+
+
+def live(core: Core, life: History) -> bool:
+    """One step; True when it only repaired or replayed what was published before."""
+    step = life.chance.random()
+    if step < 0.15:
+        try:
+            core.replay()
+        except NothingToPublishError:
+            core.sync(life.full(), force=True)
+            return False
+        return True
+    if step < 0.3:
+        core.sync(*life.partial())
+        return False
+    life.pass_time(life.chance.randrange(8))
+    try:
+        core.sync(life.full())
+    except ResponseRejectedError:
+        core.sync(life.full(), force=True)
+    return False
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_the_events_are_what_a_reader_of_the_tables_sees_happen(database: str, seed: int) -> None:
+    """Four years of a catalog, in 48 monthly steps of any kind."""
+    life, seen = History(seed), 0
+    with core_on(database, **LENIENT) as core:
+        core.sync(life.full())
+        assert told_since(core, 0) == set()
+        for _ in range(48):
+            head, _ = events.heads(core.connection)
+            before = Tables(core)
+            replayed = live(core, life)
+            told = told_since(core, head)
+            assert told == (set() if replayed else happened(before, Tables(core)))
+            seen += len(told)
+    assert seen > 100
+
+
+def test_a_replay_that_undoes_an_edit_is_no_event(database: str) -> None:
+    with core_on(database) as core:
+        core.sync(ENTRIES)
+        core.execute("UPDATE leagues SET name = 'Edited' WHERE provider_league_id = 1")
+        core.replay()
+        assert core.query("SELECT name FROM leagues WHERE provider_league_id = 1") == [
+            ("League 1",)
+        ]
+        assert told_since(core, 0) == set()
+
+
+def test_only_watched_leagues_count_also_one_that_is_not_there_yet(database: str) -> None:
+    with core_on(database) as core:
+        core.sync(ENTRIES)
+        core.execute("INSERT INTO watched_leagues (provider_league_id) VALUES (2), (77)")
+        later = copied(ENTRIES)
+        for entry in later:
+            entry["league"]["name"] += " renamed"
+        later.append({**copied(ENTRIES[:1])[0], "league": {**ENTRIES[0]["league"], "id": 77}})
+        core.sync(later)
+        told = told_since(core, 0)
+        assert {one[1] for one in told} == {2, 77}
+        core.execute("DELETE FROM watched_leagues")
+        assert {one[1] for one in told_since(core, 0)} == {1, 2, 3, 4, 5, 6, 77}
+
+
+def outbox(core: Core) -> list[tuple[Any, ...]]:
+    return core.query("SELECT type, entity FROM webhook_events ORDER BY id")
+
+
+def test_staleness_and_recovery_are_told_once_each(database: str) -> None:
+    with core_on(database) as core:
+        core.sync(ENTRIES)
+        assert outbox(core) == []
+        (at,) = core.query("SELECT last_synced_at FROM provider_sync_state")[0]
+        for _ in range(2):
+            events.add_stale(core.connection, LEAGUES, at)
+        for kind in ("sync_failed", "response_rejected"):
+            events.add(core.connection, kind, "x", "leagues_seasons")
+        core.replay()  # says nothing of the provider
+        assert len(outbox(core)) == 3
+        for _ in range(2):
+            core.sync(ENTRIES)  # unchanged
+        partial = SyncKey(LEAGUES, full=False).state
+        events.add(core.connection, "sync_failed", "x", partial)
+        core.sync([*copied(ENTRIES[:5]), *copied(ENTRIES[5:])][::-1], force=True)
+        assert outbox(core) == [
+            ("catalog_stale", "leagues_seasons"),
+            ("sync_failed", "leagues_seasons"),
+            ("response_rejected", "leagues_seasons"),
+            ("sync_recovered", "leagues_seasons"),
+            ("catalog_fresh", "leagues_seasons"),
+            ("sync_failed", partial),
+            ("sync_recovered", partial),
+        ]
+
+
+@pytest.fixture
+def receiver(tmp_path: Path) -> Iterator[ReceiverProcess]:
+    made = ReceiverProcess(tmp_path / "accepted")
+    made.start()
+    yield made
+    made.kill()
+
+
+def start_sender(service_url: str) -> subprocess.Popen[bytes]:
+    variables = {**os.environ, "DATABASE_URL": service_url}
+    command = [sys.executable, "-m", "oddins_pipeline_tests.support.sender"]
+    return subprocess.Popen(command, env=variables, stderr=subprocess.DEVNULL)
+
+
+def deliver_through_kills(database: str, receiver: ReceiverProcess, *, kills: int) -> None:
+    """A history is delivered while sender and receiver are killed at random moments."""
+    chance, life = random.Random(kills), History(kills)
+    with core_on(database, **LENIENT) as core, ExitStack() as stack:
+        core.sync(life.full())
+        heads = events.heads(core.connection)
+        receivers.add(core.connection, "shop", heads, url=receiver.url, secret=SECRET)
+        for _ in range(12):
+            live(core, life)
+        for number in range(kills):
+            senders = [start_sender(database) for _ in range(2)]  # two daemons, by mistake
+            time.sleep(chance.uniform(0.5, 2))
+            if number % 3 == 0:
+                receiver.kill()
+                receiver.start()
+            live(core, life)
+            for sender in senders:
+                sender.kill()
+                sender.wait()
+        last = start_sender(database)
+        stack.callback(last.wait)
+        stack.callback(last.kill)
+        wait_until_delivered(core)
+        expected = [
+            event
+            for change in events.changes_after(core.connection, heads[0], limit=100_000)
+            for event in events_of(change)
+        ]
+    accepted = receiver.accepted()
+    for one in accepted:
+        verified = Webhook(SECRET).verify(one["body"], one["headers"])
+        assert verified["id"] == {k.lower(): v for k, v in one["headers"].items()}["webhook-id"]
+    first = list(dict.fromkeys(json.loads(one["body"])["id"] for one in accepted))
+    assert [one for one in first if one.startswith("c")] == [event.id for event in expected]
+    assert len(expected) > 20
+
+
+def wait_until_delivered(core: Core) -> None:
+    for _ in range(1200):
+        (state,) = receivers.load(core.connection)
+        if state.suspended_at is None and not deliveries.pending_count(core.connection, state):
+            return
+        time.sleep(0.1)
+    raise TimeoutError("events are left")
+
+
+def test_every_event_arrives_once_and_in_order_through_kills_of_both_ends(
+    database: str, receiver: ReceiverProcess
+) -> None:
+    deliver_through_kills(database, receiver, kills=3)
+
+
+@pytest.mark.soak
+@pytest.mark.timeout(3_600)
+def test_no_event_is_lost_over_200_kills(database: str, receiver: ReceiverProcess) -> None:
+    deliver_through_kills(database, receiver, kills=200)
+
+
+def test_a_changed_body_does_not_verify() -> None:
+    headers = signature(SECRET, "c1.x", b'{"id":"c1.x"}')
+    assert Webhook(SECRET).verify(b'{"id":"c1.x"}', headers)
+    with pytest.raises(WebhookVerificationError):
+        Webhook(SECRET).verify(b'{"id":"c1.y"}', headers)
+    assert signature(None, "c1.x", b"{}") == {}
