@@ -1,4 +1,4 @@
-"""Files of the root that are pages of the site, too: their links lose the folder `docs/`."""
+"""Files of the root that are pages of the site, too: their links lose the directory `docs/`."""
 
 from typing import Any
 

@@ -256,7 +256,7 @@ class MalformedResponseError(ProviderError):
 
 
 RefusalCode = Literal["envelope", "mismatched", "empty", "shrunken", "quarantine"]
-"""Why a response is rejected: its envelope is broken, it answers another request, it holds
+"""Why a response is rejected: its envelope is broken, it is to another request, it holds
 nothing, too little, or too much that is malformed.
 """
 

@@ -1,4 +1,4 @@
-"""What receivers are told, derived from rows of the change feed: pure functions.
+"""The events that receivers get, derived from rows of the change feed: pure functions.
 
 A first load, a replay and a renumbering yield no event; the query that reads the feed leaves out
 replays.

@@ -115,7 +115,7 @@ def _text(value: Any) -> str:
 
 
 def entries_of(value: Any, path: str, params: Params) -> list[Entry]:
-    """`response` of a whole envelope that answers `GET path` with these `params`.
+    """`response` of a whole envelope that echoes `GET path` with these `params`.
 
     Raises ResponseRejectedError naming what is wrong, and MalformedResponseError for no envelope.
     """
@@ -125,7 +125,7 @@ def entries_of(value: Any, path: str, params: Params) -> list[Entry]:
     if fault is not None:
         raise _rejection("envelope", fault)
     if not _answers(value, path, params):
-        raise _rejection("mismatched", "the response answers another request than ours")
+        raise _rejection("mismatched", "the response is to another request than ours")
     entries: list[Entry] = value["response"]
     return entries
 

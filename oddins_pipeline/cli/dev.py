@@ -44,7 +44,7 @@ def command(app: App, port: int, *, sample: bool) -> None:
 
 
 def _announce(port: int) -> None:
-    """Prints the address once the page answers, from a process that then ends.
+    """Prints the address once the UI responds, from a process that then ends.
 
     Its parent ends at once: Dagster, which takes this process's place, reaps no children.
     """

@@ -48,5 +48,5 @@ def _line(row: dict[str, Any]) -> str:
     if row["refusal"]:
         state = f"rejected: {row['refusal']}"
     words = (f"{row['id']}", row["entity"], params, shown_time(row["fetched_at"]))
-    figures = f"{row['results']:,} entries, {shown_bytes(row['bytes'])}"
-    return sanitize("  ".join((*filter(None, words), figures, state)))
+    size = f"{row['results']:,} entries, {shown_bytes(row['bytes'])}"
+    return sanitize("  ".join((*filter(None, words), size, state)))

@@ -22,7 +22,8 @@ from oddins_pipeline.cli.context import (
     show_wrapped,
 )
 from oddins_pipeline.cli.words import colored, shown_anomalies, shown_time
-from oddins_pipeline.config.settings import AutomationSettings, Settings
+from oddins_pipeline.config.automation import AutomationSettings
+from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database.requests import load_subscription
 from oddins_pipeline.database.status import load_status

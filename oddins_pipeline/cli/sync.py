@@ -81,7 +81,11 @@ _OPTIONS = (
         help="What stderr carries; JSON lines unless it is a terminal.",
     ),
     click.option(
-        "-v", "--verbose", "verbosity", flag_value="verbose", help="Every log line, with figures."
+        "-v",
+        "--verbose",
+        "verbosity",
+        flag_value="verbose",
+        help="Log lines, with metrics.",
     ),
     click.option(
         "-q",

@@ -1,4 +1,4 @@
-"""Figures as people read them, and color where the terminal has it."""
+"""Numbers as people read them, and color where the terminal has it."""
 
 from __future__ import annotations
 

@@ -6,7 +6,6 @@ import hashlib
 import json
 import os
 import re
-from collections.abc import Callable
 from functools import cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
@@ -15,16 +14,14 @@ from urllib.parse import urlsplit
 from platformdirs import user_data_path
 from pydantic import Field, SecretStr, ValidationError, field_validator, model_validator
 from pydantic.dataclasses import dataclass
-from pydantic_settings import BaseSettings, SettingsConfigDict
 
 from oddins_pipeline.catalog.guard import GuardLimits
 from oddins_pipeline.catalog.requests import RequestLimits
 from oddins_pipeline.config import database_url
+from oddins_pipeline.config.automation import PREFIX, AutomationSettings, checked
 from oddins_pipeline.config.validation import (
-    cron_problem,
     home_problem,
     proxy_problems,
-    zone_problem,
 )
 from oddins_pipeline.errors import UsageError
 from oddins_pipeline.logs import register_secrets
@@ -38,7 +35,6 @@ from oddins_pipeline.urls import (
 
 PROVIDER_URL = "https://v3.football.api-sports.io"
 DEVELOPMENT_PASSWORD = "oddins_dev"  # noqa: S105 - published in docker-compose.yml, refused outside local
-PREFIX = "ODDINS_"
 IDLE_MARGIN = 60
 
 RENAMED = {
@@ -48,7 +44,6 @@ RENAMED = {
 }
 """Names of 0.1 and what they are called now."""
 
-V = TypeVar("V")
 A = TypeVar("A", bound="AutomationSettings")
 
 Seconds = Annotated[float, Field(gt=0, le=86_400)]
@@ -63,45 +58,6 @@ class PoolLimits:
     size: Annotated[int, Field(ge=1, le=50, description="connections kept for reads")] = 2
     overflow: Annotated[int, Field(ge=0, le=50, description="further ones on demand")] = 3
     timeout: Annotated[Seconds, Field(description="seconds to wait for one")] = 10
-
-
-class AutomationSettings(BaseSettings):
-    """What decides the code location's schedules and sensors, read when definitions load."""
-
-    model_config = SettingsConfigDict(
-        env_file=".env",
-        env_file_encoding="utf-8",
-        env_ignore_empty=True,
-        env_prefix=PREFIX,
-        env_nested_delimiter="_",
-        env_nested_max_split=1,
-        extra="ignore",
-        frozen=True,
-        hide_input_in_errors=True,
-        populate_by_name=True,
-    )
-
-    automation: Literal["on", "off"] = Field(
-        "off", description="whether schedules and sensors start running by themselves"
-    )
-    sync_cron: str = Field("17 5 * * *", description="when the daily sync runs")
-    lists_cron: str = Field("47 5 * * 1", description="when the reference lists are synced")
-    sync_timezone: str = Field("UTC", description="the time zone of the schedules")
-
-    @field_validator("sync_cron", "lists_cron")
-    @classmethod
-    def _cron(cls, value: str) -> str:
-        return _checked(value.strip(), cron_problem)
-
-    @field_validator("sync_timezone")
-    @classmethod
-    def _zone(cls, value: str) -> str:
-        return _checked(value.strip(), zone_problem)
-
-    @field_validator("automation", mode="before")
-    @classmethod
-    def _lower_case(cls, value: Any) -> Any:
-        return value.strip().lower() if isinstance(value, str) else value
 
 
 class Settings(AutomationSettings):
@@ -199,7 +155,7 @@ class Settings(AutomationSettings):
     @field_validator("home")
     @classmethod
     def _usable_home(cls, value: Path | None) -> Path | None:
-        return value and _checked(value, home_problem)
+        return value and checked(value, home_problem)
 
     @field_validator("base_url", "sample_url")
     @classmethod
@@ -326,13 +282,6 @@ def _load(kind: type[A]) -> A:
     if faults:
         raise UsageError("\n".join(faults))
     return settings
-
-
-def _checked(value: V, problem: Callable[[V], str | None]) -> V:
-    found = problem(value)
-    if found:
-        raise ValueError(found)
-    return value
 
 
 def _is_set(name: str) -> bool:

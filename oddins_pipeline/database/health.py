@@ -47,7 +47,7 @@ Sample = tuple[str, str | None, float | None]
 
 
 def load_metrics(connection: Connection, jobs: list[str]) -> list[Sample]:
-    """What one look at the tables tells; of Dagster's only where they are."""
+    """The metrics of the tables; of Dagster's only where they are."""
     found = connection.execute(_METRICS).fetchall()
     there = connection.execute("SELECT to_regclass('dagster.daemon_heartbeats')").fetchone()
     if there and there[0]:

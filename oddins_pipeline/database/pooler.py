@@ -15,7 +15,7 @@ def refuse_transaction_pooler(
 ) -> None:
     """Raises DatabaseError when statements of this connection may run in any server session.
 
-    A pooler answers with process ids of its own making. Whether it is in transaction mode shows
+    A pooler reports process ids of its own making. Whether it is in transaction mode shows
     when a second client is given the server session that this idle one believes to own.
     """
     backend = _backend(connection)

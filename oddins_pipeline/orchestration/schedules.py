@@ -6,7 +6,7 @@ import dagster as dg
 
 from oddins_pipeline.catalog.entities import LEAGUES, Entity
 from oddins_pipeline.catalog.lists import LISTS
-from oddins_pipeline.config.settings import AutomationSettings
+from oddins_pipeline.config.automation import AutomationSettings
 from oddins_pipeline.orchestration.jobs import OWNERS, PRUNE_JOB, sync_job
 from oddins_pipeline.orchestration.runs import sync_in_progress
 

@@ -10,7 +10,7 @@ import dagster as dg
 
 from oddins_pipeline.catalog.entities import LEAGUES
 from oddins_pipeline.catalog.lists import ENTITIES
-from oddins_pipeline.config.settings import AutomationSettings
+from oddins_pipeline.config.automation import AutomationSettings
 from oddins_pipeline.config.workspace import Workspace, load_workspace
 from oddins_pipeline.database import backfills, revision
 from oddins_pipeline.database.backfills import Request, StatusUpdate

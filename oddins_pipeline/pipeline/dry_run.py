@@ -20,7 +20,7 @@ def dry_run(sync: Sync[B], params: Params) -> SyncResult:
     """Fetches, and reports what publishing would change and the guard's result.
 
     Writes nothing but the request's row. Raises ResponseRejectedError for a response that is not
-    the answer to the request.
+    the response to the request.
     """
     session, plan = sync.session, sync.plan
     connection, entity = session.connection, plan.entity

@@ -77,14 +77,14 @@ class SyncResult:
 
 
 def after_commit(read: Callable[[], T], without: T) -> T:
-    """What `read` gives; `without` when it fails: the data is committed, and a figure about it must
+    """What `read` gives; `without` when it fails: the data is committed, and a metric of it must
     not fail the run.
     """
     try:
         with database_errors():
             return read()
     except OddinsError as error:
-        logger.warning("a figure is missing", extra={"reason": sanitize(str(error))})
+        logger.warning("a metric could not be read", extra={"reason": sanitize(str(error))})
         return without
 
 
@@ -112,7 +112,7 @@ class Sync(Generic[B]):
     def archive(self, response: RawResponse) -> Payload:
         """Stores the response, or marks the current payload as seen when nothing has changed.
 
-        Raises ResponseRejectedError after storing one that is not the answer to its request.
+        Raises ResponseRejectedError after storing one that is not to its request.
         """
         connection, entity = self._connection, self.plan.entity
         workspace = self.session.workspace

@@ -111,7 +111,7 @@ def test_the_sample_provider_plays_a_lists_faults_within_a_sync(service: Service
     assert before.code == 0, before.stderr
     for fault, sentence in (
         ("shrunk", "28 of the 32 listed bookmakers"),
-        ("other-get", "answers another request"),
+        ("other-get", "is to another request"),
         ("bets=suspended", None),
     ):
         done = service.run("sync", "bookmakers", "--sample", "--json", "--fault", fault, **given)

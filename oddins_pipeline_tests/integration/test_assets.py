@@ -148,7 +148,7 @@ def test_dagster_asset_materialize_works_wherever_it_is_called(
 
 
 @pytest.mark.parametrize("unchanged", [False, True])
-def test_a_figure_that_cannot_be_read_after_the_commit_costs_the_figure_not_the_run(
+def test_a_metric_that_cannot_be_read_after_the_commit_does_not_fail_the_run(
     service: Service,
     instance: dg.DagsterInstance,
     monkeypatch: pytest.MonkeyPatch,

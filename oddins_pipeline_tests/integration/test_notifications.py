@@ -17,7 +17,8 @@ import pytest
 from standardwebhooks import Webhook
 
 from oddins_pipeline.catalog.events import Event
-from oddins_pipeline.config.settings import AutomationSettings, Settings, load_settings
+from oddins_pipeline.config.automation import AutomationSettings
+from oddins_pipeline.config.settings import Settings, load_settings
 from oddins_pipeline.errors import UsageError
 from oddins_pipeline.logs import redact
 from oddins_pipeline.orchestration.sensors import build_sensors

@@ -53,8 +53,8 @@ def run(
 
 
 BROKEN = (
-    ("other-get", "mismatched", "answers another request"),
-    ("other-parameters", "mismatched", "answers another request"),
+    ("other-get", "mismatched", "is to another request"),
+    ("other-parameters", "mismatched", "is to another request"),
     ("wrong-results", "envelope", "and holds"),
     ("paging", "envelope", "2 pages instead of 1"),
     ("response-not-list", "envelope", "`response` is not a list"),

@@ -15,7 +15,7 @@ import dagster as dg
 import psycopg
 import pytest
 
-from oddins_pipeline.config.settings import AutomationSettings
+from oddins_pipeline.config.automation import AutomationSettings
 from oddins_pipeline.database.lock import lock_id
 from oddins_pipeline.definitions import build_definitions
 from oddins_pipeline.orchestration.jobs import BACKFILL_JOB, CLAIM_TAG, REQUEST_TAG, SYNC_JOB

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 
 from oddins_pipeline.cli.status import next_sync
-from oddins_pipeline.config.settings import AutomationSettings
+from oddins_pipeline.config.automation import AutomationSettings
 from oddins_pipeline_tests.support.service import Outcome, Service
 
 NOW = datetime(2026, 4, 2, 12, tzinfo=timezone.utc)

@@ -6,7 +6,8 @@ from collections.abc import Iterator
 from dataclasses import fields
 from typing import Any, NamedTuple
 
-from oddins_pipeline.config.settings import PREFIX, Settings
+from oddins_pipeline.config.automation import PREFIX
+from oddins_pipeline.config.settings import Settings
 
 
 class Variable(NamedTuple):

@@ -1,4 +1,4 @@
-"""When the subscription ends, as last told by the provider: one row."""
+"""When the subscription ends, as last reported by the provider: one row."""
 
 from alembic import op
 
