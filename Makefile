@@ -35,6 +35,7 @@ soak: $(VENV)/.dev-stamp ## Run the long tests: kills, outages, many days (half 
 		oddins_pipeline_tests/acceptance/test_soak.py oddins_pipeline_tests/acceptance/test_kills.py \
 		oddins_pipeline_tests/acceptance/test_service_kills.py oddins_pipeline_tests/acceptance/test_machines.py \
 		oddins_pipeline_tests/acceptance/test_server_kills.py oddins_pipeline_tests/acceptance/test_free_account.py \
+		oddins_pipeline_tests/integration/test_deliveries.py \
 		$(ARGS)
 
 screenshots: $(VENV)/.dev-stamp ## Take the documentation's screenshots (needs chromium, chromium-driver)
