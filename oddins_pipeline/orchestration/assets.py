@@ -117,3 +117,4 @@ def catalog(context: dg.AssetExecutionContext, raw_leagues: Payload) -> Iterator
     selected = layer.get_selected_entity_keys_for_node(NodeHandle(CHECKS_STEP, None))
     for evaluation in evaluations(run, selected):
         context.log_event(evaluation)
+    run.finish(CATALOG)

@@ -55,6 +55,7 @@ def backfill_season(context: dg.OpExecutionContext) -> None:
     for asset, found in metadata.items():
         found["season"] = season
         context.log_event(dg.AssetMaterialization(asset, metadata=found, tags=tags))
+    run.finish(BACKFILL_STEP)
     for evaluation in evaluations(run):
         context.log_event(evaluation)  # type: ignore[arg-type]  # it takes it
 

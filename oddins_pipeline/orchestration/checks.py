@@ -97,8 +97,8 @@ def evaluations(
 
 def load_league_facts(run: RunSession) -> CatalogFacts:
     """What the checks of the leagues look at. Raises OddinsError."""
-    limit = stale_after(run.session.workspace.settings, LEAGUES)
-    with run.session.reading() as connection:
+    limit = stale_after(run.workspace.settings, LEAGUES)
+    with run.reading() as connection:
         return load_facts(connection, LEAGUES, stale_after=limit)
 
 
@@ -281,4 +281,6 @@ def catalog_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetC
         facts = load_league_facts(run)
     except OddinsError as error:
         raise to_dagster_failure(error) from None
+    finally:
+        run.finish(CHECKS_STEP)
     yield from results(CHECKS, facts, context.selected_asset_check_keys)

@@ -17,7 +17,6 @@ from oddins_pipeline.catalog.lists import LISTS, TABLES
 from oddins_pipeline.catalog.response import RawResponse
 from oddins_pipeline.database.changes import ChangeFilter, changes
 from oddins_pipeline.database.payloads import Payload
-from oddins_pipeline.database.pool import reading
 from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.logs import redact
 from oddins_pipeline.orchestration.change_summary import SCAN_LIMIT, markdown
@@ -67,6 +66,7 @@ class PostgresIOManager(dg.IOManager):
             if name in LIST_ENTITIES:
                 metadata |= self.publish(self._validated(entity))
             context.add_output_metadata(metadata)
+        self._run.finish(name)
 
     def archive(self, fetched: RawResponse | Payload, entity: Entity = LEAGUES) -> dict[str, Any]:
         """Archives what was fetched; returns its metadata. Raises OddinsError."""
@@ -134,14 +134,14 @@ class PostgresIOManager(dg.IOManager):
     def _changes(self, part: Slice) -> list[dict[str, Any]]:
         payload_id = part.publication.payload.id
         wanted = ChangeFilter(SCAN_LIMIT, entity=part.table, payload_id=payload_id)
-        with self._run.session.reading() as connection:
+        with self._run.reading() as connection:
             return changes(connection, wanted)
 
     def _row_counts(self, entity: Entity) -> dict[str, int]:
         progress = self._run.of(entity)
         if not progress.row_counts:
             counts = (f"(SELECT count(*) FROM {table})" for table in entity.tables)  # noqa: S608
-            with self._run.session.reading() as connection:
+            with self._run.reading() as connection:
                 row = connection.execute(f"SELECT {', '.join(counts)}".encode()).fetchone()
             progress.row_counts = dict(zip(entity.tables, row or (), strict=True))
         return progress.row_counts
@@ -169,7 +169,7 @@ class PostgresIOManager(dg.IOManager):
 
     def _rows(self, table: str) -> list[dict[str, Any]]:
         with (
-            reading(self._run.session.workspace) as connection,
+            self._run.reading() as connection,
             connection.cursor(row_factory=dict_row) as cursor,
         ):
             return cursor.execute(f"SELECT * FROM {_known(table)}").fetchall()  # noqa: S608

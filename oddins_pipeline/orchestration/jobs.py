@@ -22,7 +22,17 @@ RAW = "raw_leagues"
 CATALOG = "catalog"
 CHECKS_STEP = "catalog_checks"
 BACKFILL_STEP = "backfill_season"
-STEPS = frozenset({RAW, CATALOG, BACKFILL_STEP, *(spec.name for spec in LISTS)})
+WRITES = {
+    LEAGUES.name: frozenset({RAW, CATALOG, BACKFILL_STEP}),
+    **{spec.entity.name: frozenset({spec.name}) for spec in LISTS},
+}
+"""Entity → the steps whose failure is its failure."""
+
+CHECKS = {
+    LEAGUES.name: CHECKS_STEP,
+    **{spec.entity.name: f"{spec.name}_checks" for spec in LISTS},
+}
+STEPS = frozenset().union(*WRITES.values())
 """The steps whose failure is a failure of the catalog."""
 
 BACKFILL_JOB = "backfill_seasons"

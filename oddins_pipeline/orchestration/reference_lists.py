@@ -76,11 +76,13 @@ def build_checks(spec: ReferenceList) -> dg.AssetChecksDefinition:
     def evaluate(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         run: RunSession = context.resources.sync_session
         try:
-            limit = stale_after(run.session.workspace.settings, spec.entity)
-            with run.session.reading() as connection:
+            limit = stale_after(run.workspace.settings, spec.entity)
+            with run.reading() as connection:
                 facts = load_list_facts(connection, spec.entity, stale_after=limit)
         except OddinsError as error:
             raise to_dagster_failure(error) from None
+        finally:
+            run.finish(f"{spec.name}_checks")
         yield from results(checks, facts, context.selected_asset_check_keys)
 
     return evaluate

@@ -16,12 +16,14 @@ import dagster as dg
 from oddins_pipeline import __version__
 from oddins_pipeline.catalog.entities import Entity, SyncKey
 from oddins_pipeline.config.workspace import Workspace, load_workspace
+from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.database.merge import TableCounts
 from oddins_pipeline.database.payloads import Payload
+from oddins_pipeline.database.pool import reading
 from oddins_pipeline.errors import InterruptedSyncError, OddinsError
 from oddins_pipeline.logs import LOGGER, ForwardingHandler, set_run
 from oddins_pipeline.orchestration.failures import step_failure, to_dagster_failure
-from oddins_pipeline.orchestration.jobs import PAYLOAD_TAG, STEPS, VERSION_TAG
+from oddins_pipeline.orchestration.jobs import CHECKS, PAYLOAD_TAG, STEPS, VERSION_TAG, WRITES
 from oddins_pipeline.orchestration.runs import fail_orphaned_runs, keys_of
 from oddins_pipeline.pipeline.failures import RunFailure, record_failure
 from oddins_pipeline.pipeline.session import Session, open_session
@@ -45,9 +47,13 @@ class EntityProgress:
 
 @dataclass
 class RunSession:
-    """What the steps of one run share: the session, or why there is none."""
+    """What the steps of one run share: the session, which the first catalog step opens, or why
+    there is none. After the last of `steps`, the catalog's in this run, the lock is given back.
+    """
 
     opened: Session | None
+    opening: Callable[[], Session] | None = None
+    steps: set[str] = field(default_factory=set)
     refusal: OddinsError | None = None
     progress: dict[str, EntityProgress] = field(default_factory=dict)
 
@@ -56,8 +62,32 @@ class RunSession:
         """The session. Raises its refusal when there is none."""
         if self.refusal is not None:
             raise self.refusal
-        assert self.opened is not None
+        if self.opened is None:
+            assert self.opening is not None
+            try:
+                self.opened = self.opening()
+            except OddinsError as error:
+                self.refusal = error
+                raise
         return self.opened
+
+    @property
+    def workspace(self) -> Workspace:
+        """The session's; in a run without one, what reading needs. Raises UsageError."""
+        return self.opened.workspace if self.opened else load_workspace(reads_only=True)
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """The session's connection when it is open and free, else a pooled one: takes no lock."""
+        with self.opened.reading() if self.opened else reading(self.workspace) as connection:
+            yield connection
+
+    def finish(self, *steps: str) -> None:
+        """These steps are done, or will not run."""
+        if self.steps.intersection(steps):
+            self.steps.difference_update(steps)
+            if self.opened is not None and not self.steps:
+                self.opened.release()
 
     def of(self, entity: Entity) -> EntityProgress:
         """The progress of one entity."""
@@ -69,7 +99,10 @@ class RunSession:
         progress = self.of(entity)
         try:
             yield progress
-        except OddinsError as error:
+        except BaseException as error:
+            self.finish(*WRITES[entity.name], CHECKS[entity.name])
+            if not isinstance(error, OddinsError):
+                raise
             progress.error = error
             raise to_dagster_failure(error) from None
 
@@ -94,7 +127,7 @@ class RunSession:
     description="The run's advisory lock and the one connection that it writes with.",
 )
 def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
-    """Opens the session for the length of a run and records the run's failures at its end."""
+    """The session, opened by the first catalog step; records the run's failures at its end."""
     assert context.run is not None
     assert context.instance is not None
     instance, run_id = context.instance, context.run.run_id
@@ -103,25 +136,28 @@ def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
     keys = keys_of(context.run)
     workspace: Workspace | None = None
     with forward or nullcontext(), ExitStack() as stack:
-        try:
+
+        def opening() -> Session:
+            nonlocal workspace
             workspace = load_workspace()
             wait = context.resource_config.get("lock_timeout", workspace.settings.lock_timeout)
             session = stack.enter_context(open_session(workspace, run_id=run_id, lock_timeout=wait))
-            run = RunSession(session)
             fail_orphaned_runs(instance, session.connection, workspace)
-        except OddinsError as error:
-            run = RunSession(None, error)
-        except (dg.DagsterExecutionInterruptedError, KeyboardInterrupt):
-            # No step has begun whose failure could be recorded at the end.
-            stack.close()
-            if workspace is not None:
-                record_failure(workspace, RunFailure.of(InterruptedSyncError()), keys, run_id)
-            raise
+            return session
+
+        run = RunSession(None, opening, _catalog_steps(instance, context.run))
         yield run
         stack.close()
         tag_run(instance, run_id, run)
         if workspace is not None:
             _record_failures(instance, workspace, run, keys, run_id)
+
+
+def _catalog_steps(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[str]:
+    """The catalog's steps that the run is to execute."""
+    assert run.execution_plan_snapshot_id is not None
+    plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    return set(plan.step_keys_to_execute) & {*STEPS, *CHECKS.values()}
 
 
 def tag_run(instance: dg.DagsterInstance, run_id: str, run: RunSession) -> None:
@@ -159,15 +195,14 @@ def _record_failures(
     """Each entity's own error; what belongs to none (an interrupt, a fault of this code) for each
     entity that has not finished. Other assets of the run may fail as they like.
     """
-    other: RunFailure | None = None
     unfinished = [key for key in keys if run.of(key.entity).counts is None]
-    if run.refusal is not None:
-        other = RunFailure.of(run.refusal)
-    elif any(run.of(key.entity).error is None for key in unfinished):
-        other = step_failure(instance, run_id, STEPS)
     for key in unfinished:
-        error = run.of(key.entity).error
-        failure = RunFailure.of(error) if error is not None else other
+        error = run.of(key.entity).error or run.refusal
+        failure = RunFailure.of(error) if error is not None else None
+        failure = failure or step_failure(instance, run_id, WRITES[key.entity.name])
+        if failure is None and WRITES[key.entity.name] & run.steps:
+            other = step_failure(instance, run_id)
+            failure = other if other and other.code == InterruptedSyncError.code else None
         if failure is not None:
             record_failure(workspace, failure, [key], run_id)
 

@@ -41,18 +41,28 @@ SAMPLE_KEY = "sample-provider-needs-no-key"
 _ADDRESS = "SELECT base_url FROM provider_sources WHERE name = %s"
 
 
-@dataclass(frozen=True)
+@dataclass
 class Session:
     """One run's connection and lock."""
 
     workspace: Workspace
     connection: Connection
     run_id: str | None
+    released: bool = False
+
+    def release(self) -> None:
+        """Gives the lock back. The connection stays: it shows that the run is alive; when it is
+        lost, nothing fails.
+        """
+        if not self.released:
+            self.released = True
+            lock.release(self.connection)
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """The run's own connection; a pooled, read-only one when that is lost or busy."""
-        if self.connection.info.transaction_status is not TransactionStatus.IDLE:
+        status = self.connection.info.transaction_status
+        if self.released or status is not TransactionStatus.IDLE:
             with reading(self.workspace) as connection:
                 yield connection
             return
@@ -97,11 +107,12 @@ def open_session(
         pool(workspace)
         if workspace.target.sample and not workspace.settings.sample_url:
             workspace = _at_day(workspace, connection)
+        session = Session(workspace, connection, run_id)
         try:
             with collector_paused(), database_errors():
-                yield Session(workspace, connection, run_id)
+                yield session
         finally:
-            lock.release(connection)
+            session.release()
 
 
 def _at_day(workspace: Workspace, connection: Connection) -> Workspace:
