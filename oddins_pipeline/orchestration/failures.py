@@ -6,8 +6,10 @@ from datetime import datetime, timezone
 
 import dagster as dg
 
+from oddins_pipeline.catalog.entities import Entity
 from oddins_pipeline.errors import InterruptedSyncError, OddinsError
 from oddins_pipeline.logs import redact, sanitize
+from oddins_pipeline.orchestration.jobs import WRITES
 from oddins_pipeline.pipeline.failures import RunFailure
 
 logger = logging.getLogger(__name__)
@@ -41,9 +43,34 @@ def step_failure(
     return None
 
 
-def run_failure(instance: dg.DagsterInstance, run_id: str) -> RunFailure:
-    """How a run of another process ended without success; `at` is its last event."""
-    failed = step_failure(instance, run_id)
+def planned_steps(instance: dg.DagsterInstance, run: dg.DagsterRun) -> frozenset[str]:
+    """The steps that the run is to execute."""
+    assert run.execution_plan_snapshot_id is not None
+    plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
+    return frozenset(plan.step_keys_to_execute)
+
+
+def entity_failure(
+    instance: dg.DagsterInstance, run: dg.DagsterRun, entity: Entity
+) -> RunFailure | None:
+    """How a run of another process failed an entity; None when the entity's steps succeeded,
+    whatever became of the others.
+    """
+    steps = WRITES[entity.name]
+    entries = instance.all_logs(run.run_id, of_type=dg.DagsterEventType.STEP_SUCCESS)
+    done = {entry.step_key for entry in entries}
+    if planned_steps(instance, run) & steps <= done:
+        return None
+    return run_failure(instance, run.run_id, steps)
+
+
+def run_failure(
+    instance: dg.DagsterInstance, run_id: str, steps: frozenset[str] | None = None
+) -> RunFailure:
+    """How a run of another process ended without success: by one of `steps`, if given, else as a
+    whole; then `at` is its last event.
+    """
+    failed = step_failure(instance, run_id, steps)
     if failed is not None:
         return failed
     events = instance.all_logs(run_id)

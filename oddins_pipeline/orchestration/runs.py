@@ -11,7 +11,7 @@ from oddins_pipeline.catalog.lists import LISTS
 from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.errors import NO_ATTEMPT
-from oddins_pipeline.orchestration.failures import TERMINATED, run_failure
+from oddins_pipeline.orchestration.failures import TERMINATED, entity_failure
 from oddins_pipeline.orchestration.jobs import (
     ASSET_JOB,
     ASSETS,
@@ -19,6 +19,7 @@ from oddins_pipeline.orchestration.jobs import (
     COMMAND_TAG,
     RAW,
     SYNC_JOB,
+    WRITES,
     sync_job,
 )
 from oddins_pipeline.pipeline.failures import store_failure
@@ -104,11 +105,13 @@ def _grace_period(run: dg.DagsterRun) -> timedelta:
 def record_run_failure(
     instance: dg.DagsterInstance, connection: Connection, workspace: Workspace, run: dg.DagsterRun
 ) -> None:
-    """Stores the run's failure in `provider_sync_state`, with the time at which it happened."""
-    failure = run_failure(instance, run.run_id)
-    if failure.code in NO_ATTEMPT:
-        return
-    store_failure(connection, workspace, failure, keys_of(run), run.run_id)
+    """Stores why the run failed each of its entities in `provider_sync_state`, with the time at
+    which it happened.
+    """
+    for key in keys_of(run):
+        failure = entity_failure(instance, run, key.entity)
+        if failure is not None and failure.code not in NO_ATTEMPT:
+            store_failure(connection, workspace, failure, [key], run.run_id)
 
 
 def keys_of(run: dg.DagsterRun) -> list[SyncKey]:
@@ -118,11 +121,14 @@ def keys_of(run: dg.DagsterRun) -> list[SyncKey]:
     keys = []
     if run.job_name == SYNC_JOB or _selects(run, ASSETS):
         keys.append(SyncKey(LEAGUES, full=not _is_filtered(run)))
-    return keys + [
+    keys += [
         SyncKey(spec.entity)
         for spec in LISTS
         if run.job_name == sync_job(spec.entity) or _selects(run, (spec.name,))
     ]
+    # Re-executed from a consumer's failure, it keeps the selection but not our steps.
+    steps = run.step_keys_to_execute
+    return [key for key in keys if steps is None or WRITES[key.entity.name].intersection(steps)]
 
 
 def _is_filtered(run: dg.DagsterRun) -> bool:

@@ -22,7 +22,11 @@ from oddins_pipeline.database.payloads import Payload
 from oddins_pipeline.database.pool import reading
 from oddins_pipeline.errors import InterruptedSyncError, OddinsError
 from oddins_pipeline.logs import LOGGER, ForwardingHandler, set_run
-from oddins_pipeline.orchestration.failures import step_failure, to_dagster_failure
+from oddins_pipeline.orchestration.failures import (
+    planned_steps,
+    step_failure,
+    to_dagster_failure,
+)
 from oddins_pipeline.orchestration.jobs import CHECKS, PAYLOAD_TAG, STEPS, VERSION_TAG, WRITES
 from oddins_pipeline.orchestration.runs import fail_orphaned_runs, keys_of
 from oddins_pipeline.pipeline.failures import RunFailure, record_failure
@@ -145,19 +149,13 @@ def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
             fail_orphaned_runs(instance, session.connection, workspace)
             return session
 
-        run = RunSession(None, opening, _catalog_steps(instance, context.run))
+        steps = planned_steps(instance, context.run) & {*STEPS, *CHECKS.values()}
+        run = RunSession(None, opening, set(steps))
         yield run
         stack.close()
         tag_run(instance, run_id, run)
         if workspace is not None:
             _record_failures(instance, workspace, run, keys, run_id)
-
-
-def _catalog_steps(instance: dg.DagsterInstance, run: dg.DagsterRun) -> set[str]:
-    """The catalog's steps that the run is to execute."""
-    assert run.execution_plan_snapshot_id is not None
-    plan = instance.get_execution_plan_snapshot(run.execution_plan_snapshot_id)
-    return set(plan.step_keys_to_execute) & {*STEPS, *CHECKS.values()}
 
 
 def tag_run(instance: dg.DagsterInstance, run_id: str, run: RunSession) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import importlib.util
 import json
 from pathlib import Path
@@ -10,10 +11,14 @@ from typing import Any
 import dagster as dg
 import psycopg
 import pytest
+from dagster._core.execution.plan.objects import StepSuccessData
 
 from oddins_pipeline.catalog.entities import LEAGUES
 from oddins_pipeline.database.lock import lock_id
 from oddins_pipeline.definitions import build_definitions
+from oddins_pipeline.orchestration.jobs import ASSET_JOB, CATALOG, RAW, SYNC_JOB
+from oddins_pipeline.orchestration.runs import keys_of
+from oddins_pipeline.orchestration.sensors import evaluate_failures
 from oddins_pipeline.sample_provider import generate_leagues
 from oddins_pipeline_tests.support.materialize import materialize
 from oddins_pipeline_tests.support.responses import serve
@@ -76,7 +81,7 @@ def test_a_failing_consumer_runs_last_without_the_lock_and_is_no_failure_of_the_
 
     @dg.asset(ins={"seasons": dg.AssetIn(input_manager_key="postgres_io_manager")})
     def failing(seasons: Any) -> None:
-        held.append((len(seasons) > 0, *service.query(LOCKS)))
+        held.append((len(seasons) > 0, gc.isenabled(), *service.query(LOCKS)))
         raise RuntimeError("the consumer's own affair")
 
     names = ("raw_leagues", *LEAGUES.tables)
@@ -84,7 +89,25 @@ def test_a_failing_consumer_runs_last_without_the_lock_and_is_no_failure_of_the_
         assert materialize(instance, *names).success
     assert not materialize(instance, *names, "failing", assets=[failing]).success
     assert not materialize(instance, "failing", assets=[failing]).success
-    assert held == [(True, (0, 1)), (True, (0, 0))], "no lock; in the first run, a connection"
+    expected = [(True, True, (0, 1)), (True, True, (0, 0))]
+    assert held == expected, "no lock; in the first run, a connection"
+    evaluate_failures(dg.build_sensor_context(instance=instance))
+    assert service.query("SELECT last_error FROM provider_sync_state") == [(None,)]
+
+
+def test_a_run_that_loses_its_connection_after_the_catalogs_last_step_goes_on(
+    service: Service, instance: dg.DagsterInstance
+) -> None:
+    @dg.asset(deps=["seasons"])
+    def losing() -> None:
+        assert service.query(END_SYNCS) == [(True,)]
+
+    @dg.asset(deps=["losing"], ins={"seasons": dg.AssetIn(input_manager_key="postgres_io_manager")})
+    def reader(seasons: Any) -> None:
+        assert seasons
+
+    names = ("raw_leagues", *LEAGUES.tables, "losing", "reader")
+    assert materialize(instance, *names, assets=[losing, reader]).success
     assert service.query("SELECT last_error FROM provider_sync_state") == [(None,)]
 
 
@@ -97,9 +120,58 @@ def test_a_consumer_alone_does_not_wait_for_the_lock(
         assert materialize(instance, "current_seasons", assets=[load()]).success
 
 
+@pytest.mark.parametrize(
+    ("done", "failed"),
+    [
+        ((RAW,), ["leagues_seasons"]),
+        ((RAW, CATALOG), []),
+        ((RAW, CATALOG, "bets"), ["bookmakers"]),
+    ],
+)
+@pytest.mark.parametrize("end", ["lost", "canceled"])
+def test_a_run_that_ended_among_its_steps_fails_what_it_had_not_finished(
+    service: Service,
+    instance: dg.DagsterInstance,
+    done: tuple[str, ...],
+    failed: list[str],
+    end: str,
+) -> None:
+    job = build_definitions().resolve_job_def(ASSET_JOB if "bets" in done else SYNC_JOB)
+    run = instance.create_run_for_job(job)
+    started = dg.DagsterEvent("PIPELINE_START", job.name)
+    instance.report_dagster_event(started, run.run_id)
+    succeeded = StepSuccessData(1.0)  # type: ignore[no-untyped-call]  # Dagster's own
+    for step in done:
+        success = dg.DagsterEvent(
+            "STEP_SUCCESS", job.name, step_key=step, event_specific_data=succeeded
+        )
+        instance.report_dagster_event(success, run.run_id)
+    {"lost": instance.report_run_failed, "canceled": instance.report_run_canceled}[end](run)
+    evaluate_failures(dg.build_sensor_context(instance=instance))
+    found = service.query("SELECT entity FROM provider_sync_state WHERE last_error IS NOT NULL")
+    assert [entity for (entity,) in found] == failed
+
+
+@pytest.mark.parametrize(
+    ("steps", "entities"),
+    [(["current_seasons"], []), (["bets_checks"], []), ([CATALOG, "bets"], ["bets", "leagues"])],
+)
+def test_a_run_is_about_the_entities_whose_steps_it_executes(
+    steps: list[str], entities: list[str]
+) -> None:
+    """Re-executed from a consumer's failure, it is not ours to watch."""
+    run = dg.DagsterRun(job_name=ASSET_JOB, step_keys_to_execute=steps)
+    assert sorted(key.entity.label for key in keys_of(run)) == entities
+
+
 LOCKS = """
 SELECT (SELECT count(*)::int FROM pg_locks WHERE locktype = 'advisory'
         AND database = (SELECT oid FROM pg_database WHERE datname = current_database())),
     (SELECT count(*)::int FROM pg_stat_activity
      WHERE datname = current_database() AND application_name LIKE 'oddins sync %')
+"""
+
+END_SYNCS = """
+SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+WHERE datname = current_database() AND application_name LIKE 'oddins sync %'
 """

@@ -1,4 +1,4 @@
-"""Materializes assets in this process."""
+"""Materializes assets in this process, as "Materialize" in the UI does."""
 
 from __future__ import annotations
 
@@ -16,10 +16,10 @@ def materialize(
     ops: dict[str, Any] | None = None,
 ) -> dg.ExecuteInProcessResult:
     definitions = dg.Definitions.merge(build_definitions(), dg.Definitions(assets=assets or []))
-    selected = [dg.AssetKey(name) for name in names]
-    job = dg.define_asset_job("chosen", selection=dg.AssetSelection.assets(*selected))
-    merged = dg.Definitions.merge(definitions, dg.Definitions(jobs=[job]))
-    found = merged.resolve_job_def("chosen")
-    return found.execute_in_process(
-        run_config={"ops": ops or {}}, instance=instance, raise_on_error=False
+    job = definitions.resolve_implicit_global_asset_job_def()
+    return job.execute_in_process(
+        run_config={"ops": ops or {}},
+        instance=instance,
+        asset_selection=[dg.AssetKey(name) for name in names],
+        raise_on_error=False,
     )
