@@ -6,7 +6,7 @@ import gc
 import logging
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from psycopg.pq import TransactionStatus
 
@@ -48,15 +48,16 @@ class Session:
     workspace: Workspace
     connection: Connection
     run_id: str | None
+    held: ExitStack = field(default_factory=ExitStack)
+    """What ends with the lock."""
     released: bool = False
 
     def release(self) -> None:
         """Gives the lock back. The connection stays: it shows that the run is alive; when it is
         lost, nothing fails.
         """
-        if not self.released:
-            self.released = True
-            lock.release(self.connection)
+        self.released = True
+        self.held.close()
 
     @contextmanager
     def reading(self) -> Iterator[Connection]:
@@ -108,8 +109,10 @@ def open_session(
         if workspace.target.sample and not workspace.settings.sample_url:
             workspace = _at_day(workspace, connection)
         session = Session(workspace, connection, run_id)
+        session.held.callback(lock.release, connection)
+        session.held.enter_context(collector_paused())
         try:
-            with collector_paused(), database_errors():
+            with database_errors():
                 yield session
         finally:
             session.release()
