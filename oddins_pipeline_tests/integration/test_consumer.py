@@ -111,6 +111,28 @@ def test_a_run_that_loses_its_connection_after_the_catalogs_last_step_goes_on(
     assert service.query("SELECT last_error FROM provider_sync_state") == [(None,)]
 
 
+def test_materialize_all_runs_a_partitioned_consumer_that_retries_without_the_lock(
+    service: Service, instance: dg.DagsterInstance
+) -> None:
+    held = []
+
+    @dg.asset(
+        ins={"seasons": dg.AssetIn(input_manager_key="postgres_io_manager")},
+        partitions_def=dg.StaticPartitionsDefinition(["2023", "2024"]),
+        retry_policy=dg.RetryPolicy(max_retries=1),
+    )
+    def by_year(seasons: Any) -> None:
+        held.append((len(seasons) > 0, *service.query(LOCKS)))
+        if len(held) % 2:
+            raise RuntimeError("once")
+
+    for _ in ("changed", "unchanged"):
+        assert materialize(instance, assets=[by_year], partition="2024").success
+    assert held == [(True, (0, 1))] * 4
+    evaluate_failures(dg.build_sensor_context(instance=instance))
+    assert set(service.query("SELECT last_error FROM provider_sync_state")) == {(None,)}
+
+
 def test_a_consumer_alone_does_not_wait_for_the_lock(
     service: Service, instance: dg.DagsterInstance
 ) -> None:
