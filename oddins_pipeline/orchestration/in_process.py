@@ -14,6 +14,7 @@ from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.errors import OddinsError, RunFailedError
 from oddins_pipeline.orchestration.failures import step_failure
 from oddins_pipeline.orchestration.jobs import COMMAND_TAG
+from oddins_pipeline.orchestration.ownership import load_owner
 from oddins_pipeline.orchestration.runs import fail_orphaned_runs
 from oddins_pipeline.orchestration.session import RunSession, tag_run
 from oddins_pipeline.orchestration.storage import storage_errors
@@ -30,7 +31,8 @@ def run_job(
     session, workspace = run.session, run.session.workspace
     assert session.run_id is not None
     with storage_errors(), open_instance(workspace.settings) as instance:
-        fail_orphaned_runs(instance, session.connection, workspace)
+        owner = load_owner(session.connection)
+        fail_orphaned_runs(instance, session.connection, workspace, owner)
         result = job.execute_in_process(
             run_config={
                 "ops": ops,
@@ -39,6 +41,7 @@ def run_job(
             instance=instance,
             run_id=session.run_id,
             tags={
+                **owner.tags,
                 COMMAND_TAG: command,
                 # Without it the UI lists such a run among all runs, but not on its job's own page.
                 ".dagster/repository": "__repository__@oddins_pipeline.definitions",

@@ -22,6 +22,7 @@ from oddins_pipeline.orchestration.jobs import (
     WRITES,
     sync_job,
 )
+from oddins_pipeline.orchestration.ownership import Owner
 from oddins_pipeline.pipeline.failures import store_failure
 from oddins_pipeline.pipeline.league_sync import LeagueFilter
 from oddins_pipeline.pipeline.session import APPLICATION
@@ -48,18 +49,18 @@ WHERE datname = current_database() AND application_name LIKE %s
 """
 
 
-def sync_in_progress(instance: dg.DagsterInstance, entity: Entity = LEAGUES) -> str | None:
-    """The sentence that a full sync is queued or running; None when none is."""
+def sync_in_progress(instance: dg.DagsterInstance, owner: Owner, entity: Entity) -> str | None:
+    """The sentence that a full sync of ours is queued or running; None when none is."""
     for run in instance.get_runs(dg.RunsFilter(statuses=OPEN)):
-        if SyncKey(entity) in keys_of(run) and _fetches(run, entity):
+        if owner.owns(run) and SyncKey(entity) in keys_of(run) and _fetches(run, entity):
             return f"a sync is {run.status.value.lower()} already: run {run.run_id[:8]}"
     return None
 
 
 def fail_orphaned_runs(
-    instance: dg.DagsterInstance, connection: Connection, workspace: Workspace
+    instance: dg.DagsterInstance, connection: Connection, workspace: Workspace, owner: Owner
 ) -> list[str]:
-    """Fails the runs that Dagster calls started but whose process is lost, and records it.
+    """Fails our runs that Dagster calls started but whose process is lost, and records it.
 
     Such a run would hold the queue's only place for good. Returns their ids.
     """
@@ -69,11 +70,15 @@ def fail_orphaned_runs(
     orphaned = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS)):
         run = record.dagster_run
-        if keys_of(run) and is_orphaned(
-            started_at=_started_at(record),
-            now=now,
-            connected=run.run_id[:8] in connected,
-            grace_period=_grace_period(run),
+        if (
+            owner.owns(run)
+            and keys_of(run)
+            and is_orphaned(
+                started_at=_started_at(record),
+                now=now,
+                connected=run.run_id[:8] in connected,
+                grace_period=_grace_period(run),
+            )
         ):
             instance.report_run_failed(run, TERMINATED)
             record_run_failure(instance, connection, workspace, run)

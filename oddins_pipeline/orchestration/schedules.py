@@ -7,7 +7,11 @@ import dagster as dg
 from oddins_pipeline.catalog.entities import LEAGUES, Entity
 from oddins_pipeline.catalog.lists import LISTS
 from oddins_pipeline.config.automation import AutomationSettings
+from oddins_pipeline.config.workspace import load_workspace
+from oddins_pipeline.database.connection import connect
+from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.orchestration.jobs import OWNERS, PRUNE_JOB, sync_job
+from oddins_pipeline.orchestration.ownership import load_owner
 from oddins_pipeline.orchestration.runs import sync_in_progress
 
 
@@ -58,10 +62,22 @@ def _sync_schedule(
     def scheduled_sync(
         context: dg.ScheduleEvaluationContext,
     ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        reason = sync_in_progress(context.instance, entity)
-        yield dg.SkipReason(reason) if reason else dg.RunRequest()
+        yield _request_or_skip(context.instance, entity)
 
     return scheduled_sync
+
+
+def _request_or_skip(instance: dg.DagsterInstance, entity: Entity) -> dg.RunRequest | dg.SkipReason:
+    """A tick that fails is gone, so a database that cannot be reached is left to the run, which
+    reports it.
+    """
+    try:
+        with connect(load_workspace(reads_only=True), purpose="schedule") as connection:
+            owner = load_owner(connection)
+    except OddinsError:
+        return dg.RunRequest()
+    reason = sync_in_progress(instance, owner, entity)
+    return dg.SkipReason(reason) if reason else dg.RunRequest(tags=owner.tags)
 
 
 def _status(settings: AutomationSettings) -> dg.DefaultScheduleStatus:

@@ -25,6 +25,7 @@ from oddins_pipeline.orchestration.jobs import (
     SYNC_JOBS,
     sync_job,
 )
+from oddins_pipeline.orchestration.ownership import Owner, load_owner
 from oddins_pipeline.orchestration.runs import (
     fail_orphaned_runs,
     keys_of,
@@ -51,17 +52,20 @@ class Tick:
 
     workspace: Workspace
     connection: Connection
+    owner: Owner
 
 
 @contextmanager
-def open_tick(purpose: str) -> Iterator[Tick]:
+def open_tick(context: dg.SensorEvaluationContext, purpose: str) -> Iterator[Tick]:
     """An autocommit connection to the catalog, for one tick, which upgrades nothing. Raises
     OddinsError.
     """
     workspace = load_workspace(reads_only=True)
     with connect(workspace, purpose=purpose) as connection, database_errors():
         revision.ensure_current(connection, workspace, upgrade_itself=False)
-        yield Tick(workspace, connection)
+        origin = context.code_location_origin
+        owner = load_owner(connection, origin.location_name if origin else None)
+        yield Tick(workspace, connection, owner)
 
 
 def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
@@ -120,7 +124,7 @@ def evaluate_backfills(
     context: dg.SensorEvaluationContext,
 ) -> dg.SensorResult | dg.SkipReason:
     """Follows up what has begun, and begins what is due."""
-    with open_tick("backfill sensor") as tick:
+    with open_tick(context, "backfill sensor") as tick:
         requests = _follow_up(context.instance, tick)
         reason = background_blocked_reason(tick.connection, LEAGUES)
         if reason is None:
@@ -134,7 +138,7 @@ def evaluate_catch_up(
     context: dg.SensorEvaluationContext,
 ) -> dg.SensorResult | dg.SkipReason:
     """Writes the alerts' events, and requests a sync of each entity that is stale."""
-    with open_tick("catch-up sensor") as tick:
+    with open_tick(context, "catch-up sensor") as tick:
         settings = tick.workspace.settings
         synced = {e.name: last_full_sync(tick.connection, e) for e in ENTITIES}
         blocked = {e.name: background_blocked_reason(tick.connection, e) for e in ENTITIES}
@@ -146,7 +150,7 @@ def evaluate_catch_up(
     for entity in ENTITIES:
         if synced[entity.name] is None and entity != LEAGUES:
             continue  # a list that was never requested is not wanted here
-        reason = blocked[entity.name] or sync_in_progress(context.instance, entity)
+        reason = blocked[entity.name] or sync_in_progress(context.instance, tick.owner, entity)
         if reason is None:
             state = CatchUpState(**states.get(entity.name, {}))
             limit = stale_after(settings, entity)
@@ -156,7 +160,8 @@ def evaluate_catch_up(
             # By the time: a cursor that was reset in the UI would count the same numbers again,
             # and Dagster skips the keys that it has seen.
             key = f"catch-up {entity.label} {state.at}"
-            requests.append(dg.RunRequest(run_key=key, job_name=sync_job(entity)))
+            tags = tick.owner.tags
+            requests.append(dg.RunRequest(run_key=key, job_name=sync_job(entity), tags=tags))
         else:
             reasons.append(f"{entity.label}: {reason}")
     context.update_cursor(json.dumps({"entities": states}))
@@ -168,17 +173,17 @@ def evaluate_failures(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     since = datetime.now(timezone.utc) - LOOK_BACK
     if context.cursor:
         since = datetime.fromisoformat(context.cursor)
-    with open_tick("failure sensor") as tick:
-        orphaned = fail_orphaned_runs(context.instance, tick.connection, tick.workspace)
+    with open_tick(context, "failure sensor") as tick:
+        orphaned = fail_orphaned_runs(context.instance, tick.connection, tick.workspace, tick.owner)
         latest = _record_failed_runs(context.instance, tick, since)
     context.update_cursor(latest.isoformat())
     failed = ", ".join(run_id[:8] for run_id in orphaned)
     return dg.SkipReason(f"failed {failed}" if orphaned else "no run terminated unexpectedly")
 
 
-def evaluate_deliveries(_context: dg.SensorEvaluationContext) -> dg.SkipReason:
+def evaluate_deliveries(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Sends what receivers have not confirmed; a slow one delays no other sensor for long."""
-    with open_tick("delivery sensor") as tick:
+    with open_tick(context, "delivery sensor") as tick:
         sent = deliver_due(tick.connection, tick.workspace.settings)
     return dg.SkipReason(f"sent {sent} events" if sent else "no event is due")
 
@@ -191,7 +196,7 @@ def _follow_up(instance: dg.DagsterInstance, tick: Tick) -> list[dg.RunRequest]:
             continue
         run = next(iter(instance.get_runs(dg.RunsFilter(tags=_tags(request)), limit=1)), None)
         if run is None and not _reject(tick, request):
-            lost.append(_run_request(request))
+            lost.append(_run_request(tick, request))
         elif run is not None and run.is_finished:
             failure = run_failure(instance, run.run_id)
             pause = tick.workspace.settings.backfill_pause
@@ -209,7 +214,7 @@ def _begin(tick: Tick) -> list[dg.RunRequest]:
             continue
         claimed = backfills.claim(tick.connection, request)
         if claimed is not None:
-            begun.append(_run_request(claimed))
+            begun.append(_run_request(tick, claimed))
     return begun
 
 
@@ -222,13 +227,13 @@ def _reject(tick: Tick, request: Request) -> bool:
     return reason is not None
 
 
-def _run_request(request: Request) -> dg.RunRequest:
+def _run_request(tick: Tick, request: Request) -> dg.RunRequest:
     """The same key for the same attempt: requested twice, it still becomes one run."""
     tags = _tags(request)
     return dg.RunRequest(
         run_key=f"backfill {request.id} claimed {tags[CLAIM_TAG]}",
         partition_key=str(request.season),
-        tags=tags,
+        tags={**tags, **tick.owner.tags},
     )
 
 
@@ -247,6 +252,7 @@ def _record_failed_runs(instance: dg.DagsterInstance, tick: Tick, since: datetim
     latest = since
     for record in records:
         latest = record.update_timestamp.replace(tzinfo=timezone.utc)
-        if keys_of(record.dagster_run) and record.start_time is not None:
-            record_run_failure(instance, tick.connection, tick.workspace, record.dagster_run)
+        run = record.dagster_run
+        if tick.owner.owns(run) and keys_of(run) and record.start_time is not None:
+            record_run_failure(instance, tick.connection, tick.workspace, run)
     return latest

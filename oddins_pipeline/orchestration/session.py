@@ -28,6 +28,7 @@ from oddins_pipeline.orchestration.failures import (
     to_dagster_failure,
 )
 from oddins_pipeline.orchestration.jobs import CHECKS, PAYLOAD_TAG, STEPS, VERSION_TAG, WRITES
+from oddins_pipeline.orchestration.ownership import load_owner, location_of
 from oddins_pipeline.orchestration.runs import fail_orphaned_runs, keys_of
 from oddins_pipeline.pipeline.failures import RunFailure, record_failure
 from oddins_pipeline.pipeline.session import Session, open_session
@@ -134,10 +135,10 @@ def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
     """The session, opened by the first catalog step; records the run's failures at its end."""
     assert context.run is not None
     assert context.instance is not None
-    instance, run_id = context.instance, context.run.run_id
-    set_run(context.run.job_name, run_id)
+    instance, dagster_run, run_id = context.instance, context.run, context.run.run_id
+    set_run(dagster_run.job_name, run_id)
     forward = _forwarding(context) if LOGGER not in instance.managed_python_loggers else None
-    keys = keys_of(context.run)
+    keys = keys_of(dagster_run)
     workspace: Workspace | None = None
     with forward or nullcontext(), ExitStack() as stack:
 
@@ -146,10 +147,12 @@ def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
             workspace = load_workspace()
             wait = context.resource_config.get("lock_timeout", workspace.settings.lock_timeout)
             session = stack.enter_context(open_session(workspace, run_id=run_id, lock_timeout=wait))
-            fail_orphaned_runs(instance, session.connection, workspace)
+            owner = load_owner(session.connection, location_of(dagster_run))
+            owner.adopt(instance, dagster_run)
+            fail_orphaned_runs(instance, session.connection, workspace, owner)
             return session
 
-        steps = planned_steps(instance, context.run) & {*STEPS, *CHECKS.values()}
+        steps = planned_steps(instance, dagster_run) & {*STEPS, *CHECKS.values()}
         run = RunSession(None, opening, set(steps))
         yield run
         stack.close()

@@ -148,9 +148,11 @@ def test_commands_and_sensors_work_with_the_settings_of_an_environment(
     for command in ("status", "changes", "doctor", "db upgrade"):
         shown = service.run(*command.split(), **service.environment(), **ENVIRONMENT)
         assert shown.code == 0, (command, shown.stdout, shown.stderr)
+    import dagster as dg
+
     from oddins_pipeline.orchestration.sensors import open_tick
 
     for name, value in {**service.environment(), **ENVIRONMENT}.items():
         monkeypatch.setenv(name, value)
-    with open_tick("test") as tick:
+    with open_tick(dg.build_sensor_context(), "test") as tick:
         assert tick.connection.execute("SHOW TimeZone").fetchone() == ("UTC",)

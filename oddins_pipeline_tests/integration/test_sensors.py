@@ -19,6 +19,7 @@ from oddins_pipeline.config.automation import AutomationSettings
 from oddins_pipeline.database.lock import lock_id
 from oddins_pipeline.definitions import build_definitions
 from oddins_pipeline.orchestration.jobs import BACKFILL_JOB, CLAIM_TAG, REQUEST_TAG, SYNC_JOB
+from oddins_pipeline.orchestration.ownership import DATABASE_TAG, Owner, load_owner
 from oddins_pipeline.orchestration.schedules import build_schedules
 from oddins_pipeline.orchestration.sensors import build_sensors
 from oddins_pipeline_tests.support.daemon import AUTOMATION, YAML, daemon, instance_at, wait_for
@@ -49,11 +50,18 @@ def instance(home: Path) -> Iterator[dg.DagsterInstance]:
         yield made
 
 
+def owner_of(address: str) -> Owner:
+    with psycopg.connect(address, autocommit=True) as connection:
+        return load_owner(connection)
+
+
 def add_run(
     instance: dg.DagsterInstance, job_name: str, status: Status, **tags: str
 ) -> dg.DagsterRun:
+    """One of ours."""
     job = build_definitions().resolve_job_def(job_name)
-    return instance.create_run_for_job(job, status=status, tags=tags)
+    ours = owner_of(os.environ["DATABASE_URL"]).tags
+    return instance.create_run_for_job(job, status=status, tags={**ours, **tags})
 
 
 def age_runs(service: Service, seconds: int) -> None:
@@ -237,6 +245,7 @@ def test_catching_up_goes_on_after_its_cursor_was_reset(
         state["at"] = str(datetime.fromisoformat(state["at"]) - timedelta(minutes=2))
         (asked,) = tick(instance, "catch_up_sensor", json.dumps(kept)).run_requests or []
         keys.add(asked.run_key)
+        assert asked.tags.items() >= owner_of(service.database).tags.items()
     assert len(keys) == 2
 
 
@@ -258,7 +267,7 @@ def test_a_run_that_ended_without_publishing_puts_its_request_back(
     service.query("INSERT INTO backfill_requests (season) VALUES (2024) RETURNING id")
     (asked,) = tick(instance, "backfill_requests_sensor").run_requests or []
     run = add_run(instance, BACKFILL_JOB, Status.STARTED, **asked.tags)
-    assert set(asked.tags) >= {REQUEST_TAG, CLAIM_TAG}
+    assert set(asked.tags) >= {REQUEST_TAG, CLAIM_TAG, DATABASE_TAG}
     assert not tick(instance, "backfill_requests_sensor").run_requests
     instance.report_run_failed(run, "the worker crashed")
     assert not tick(instance, "backfill_requests_sensor").run_requests
