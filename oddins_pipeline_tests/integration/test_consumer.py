@@ -20,6 +20,7 @@ from oddins_pipeline.orchestration.jobs import ASSET_JOB, CATALOG, RAW, SYNC_JOB
 from oddins_pipeline.orchestration.runs import keys_of
 from oddins_pipeline.orchestration.sensors import evaluate_failures
 from oddins_pipeline.sample_provider import generate_leagues
+from oddins_pipeline_tests.support.daemon import owner_of
 from oddins_pipeline_tests.support.materialize import materialize
 from oddins_pipeline_tests.support.responses import serve
 from oddins_pipeline_tests.support.service import Service
@@ -159,7 +160,7 @@ def test_a_run_that_ended_among_its_steps_fails_what_it_had_not_finished(
     end: str,
 ) -> None:
     job = build_definitions().resolve_job_def(ASSET_JOB if "bets" in done else SYNC_JOB)
-    run = instance.create_run_for_job(job)
+    run = instance.create_run_for_job(job, tags=owner_of(service.database).tags)
     started = dg.DagsterEvent("PIPELINE_START", job.name)
     instance.report_dagster_event(started, run.run_id)
     succeeded = StepSuccessData(1.0)  # type: ignore[no-untyped-call]  # Dagster's own

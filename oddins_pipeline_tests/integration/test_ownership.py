@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import shutil
 from collections.abc import Iterator
 from dataclasses import dataclass
@@ -19,14 +20,12 @@ from dagster._core.remote_origin import (
 )
 
 from oddins_pipeline.config.automation import AutomationSettings
-from oddins_pipeline.config.workspace import load_workspace
-from oddins_pipeline.database.connection import connect
 from oddins_pipeline.definitions import build_definitions
 from oddins_pipeline.orchestration.jobs import ASSET_JOB, BACKFILL_JOB, SYNC_JOB
 from oddins_pipeline.orchestration.ownership import DATABASE_TAG, load_owner
 from oddins_pipeline.orchestration.schedules import build_schedules
 from oddins_pipeline.orchestration.sensors import build_sensors
-from oddins_pipeline_tests.support.daemon import YAML, instance_at
+from oddins_pipeline_tests.support.daemon import YAML, instance_at, owner_of
 from oddins_pipeline_tests.support.service import Service, at_database, clone
 
 Status = dg.DagsterRunStatus
@@ -53,10 +52,9 @@ def instance(
 
 
 @pytest.fixture
-def other(_templates: dict[int, str]) -> Iterator[str]:
+def other(_templates: dict[int, str]) -> str:
     """The id of another database of the same server."""
-    with psycopg.connect(clone(_templates[18]), autocommit=True) as connection:
-        yield load_owner(connection).database_id
+    return owner_of(clone(_templates[18])).database_id
 
 
 @dg.asset
@@ -78,7 +76,7 @@ class Neighbor:
     of: str | None
 
     def add(self, instance: dg.DagsterInstance, other: str, status: Status) -> dg.DagsterRun:
-        databases = {"ours": load_owner_here(), "other": other}
+        databases = {"ours": owner_of(os.environ["DATABASE_URL"]).database_id, "other": other}
         definitions = dg.Definitions([leagues]) if self.job == ASSET_JOB else build_definitions()
         return instance.create_run_for_job(
             definitions.resolve_job_def(self.job),
@@ -86,11 +84,6 @@ class Neighbor:
             tags={DATABASE_TAG: databases[self.of]} if self.of else {},
             remote_job_origin=origin(self.location, self.job) if self.location else None,
         )
-
-
-def load_owner_here() -> str:
-    with connect(load_workspace(reads_only=True), purpose="test") as connection:
-        return load_owner(connection).database_id
 
 
 FOREIGN = [
@@ -131,7 +124,7 @@ def test_a_neighbors_run_is_neither_failed_nor_waited_for_nor_recorded(
     schedule = next(one for one in build_schedules(SETTINGS) if one.name == "daily_league_sync")
     with dg.build_schedule_context(instance=instance) as context:
         (asked,) = schedule.evaluate_tick(context).run_requests or []
-    assert asked.tags[DATABASE_TAG] == load_owner_here()
+    assert asked.tags[DATABASE_TAG] == owner_of(os.environ["DATABASE_URL"]).database_id
     assert run.run_id[:8] not in str(tick(instance, "catch_up_sensor").skip_message)
     tick(instance, "sync_failure_sensor")
     assert service.sync().code == 0, "the command looks for orphans, too"
@@ -168,7 +161,7 @@ def test_every_run_that_opens_a_session_names_its_database(
         done = job.execute_in_process(instance=instance, tags=tags)
         run = instance.get_run_by_id(done.run_id)
         assert run is not None
-        assert run.tags[DATABASE_TAG] == load_owner_here() != other
+        assert run.tags[DATABASE_TAG] == owner_of(os.environ["DATABASE_URL"]).database_id != other
 
 
 def test_the_id_is_the_databases_whatever_its_name_or_else_by_its_address(

@@ -19,10 +19,17 @@ from oddins_pipeline.config.automation import AutomationSettings
 from oddins_pipeline.database.lock import lock_id
 from oddins_pipeline.definitions import build_definitions
 from oddins_pipeline.orchestration.jobs import BACKFILL_JOB, CLAIM_TAG, REQUEST_TAG, SYNC_JOB
-from oddins_pipeline.orchestration.ownership import DATABASE_TAG, Owner, load_owner
+from oddins_pipeline.orchestration.ownership import DATABASE_TAG
 from oddins_pipeline.orchestration.schedules import build_schedules
 from oddins_pipeline.orchestration.sensors import build_sensors
-from oddins_pipeline_tests.support.daemon import AUTOMATION, YAML, daemon, instance_at, wait_for
+from oddins_pipeline_tests.support.daemon import (
+    AUTOMATION,
+    YAML,
+    daemon,
+    instance_at,
+    owner_of,
+    wait_for,
+)
 from oddins_pipeline_tests.support.service import Service
 
 Status = dg.DagsterRunStatus
@@ -48,11 +55,6 @@ def home(service: Service, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> P
 def instance(home: Path) -> Iterator[dg.DagsterInstance]:
     with instance_at(home) as made:
         yield made
-
-
-def owner_of(address: str) -> Owner:
-    with psycopg.connect(address, autocommit=True) as connection:
-        return load_owner(connection)
 
 
 def add_run(

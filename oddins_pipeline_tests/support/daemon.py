@@ -13,8 +13,11 @@ from pathlib import Path
 
 import dagster as dg
 import psutil
+import psycopg
 import pytest
 from dagster._core.instance.ref import InstanceRef
+
+from oddins_pipeline.orchestration.ownership import Owner, load_owner
 
 PROJECT = Path(__file__).parents[2]
 YAML = PROJECT / "dagster.yaml"
@@ -65,6 +68,12 @@ def instance_at(home: Path) -> Iterator[dg.DagsterInstance]:
     ref = InstanceRef.from_dir(str(home), overrides={"python_logs": {}})
     with dg.DagsterInstance.from_ref(ref) as instance:
         yield instance
+
+
+def owner_of(address: str) -> Owner:
+    """Whose runs those of the database at `address` are."""
+    with psycopg.connect(address, autocommit=True) as connection:
+        return load_owner(connection)
 
 
 def wait_for(condition: Callable[[], bool], *, seconds: float, what: str) -> None:
