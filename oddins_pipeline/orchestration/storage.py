@@ -2,26 +2,35 @@
 
 dagster.yaml names `CatalogStorage` under `storage: custom:`, without any config: what travels to
 run workers and code servers (`InstanceRef`, visible in `ps`) is the class's name, and each
-process reads the settings for itself. dagster-postgres does the work; two things differ:
+process reads the settings for itself. dagster-postgres does the work; three things differ:
 one pool of connections serves runs, events and schedules, where it opens a connection for nearly
-every call, and processes that start together on an empty database create the tables one at a time.
+every call; processes that start together on an empty database create the tables one at a time;
+and round trips are saved: an event is one statement, the schema is looked up once per process.
 """
 
 from __future__ import annotations
 
 import os
+import select
+import time
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from dagster import EventLogEntry
 from dagster._config.config_schema import UserConfigSchema
+from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
+from dagster._core.storage.event_log import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
-from dagster_postgres import DagsterPostgresStorage
+from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
+from dagster_postgres.event_log.event_log import CHANNEL_NAME
 from dagster_postgres.utils import DagsterPostgresException, retry_pg_connection_fn
-from sqlalchemy import create_engine, text
-from sqlalchemy.engine import URL, Engine
-from sqlalchemy.exc import DBAPIError, ProgrammingError
+from sqlalchemy import Text, cast, create_engine, event, func, make_url, text
+from sqlalchemy.dialects import registry
+from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
+from sqlalchemy.engine import URL, Connection, Engine
+from sqlalchemy.exc import DBAPIError, DisconnectionError, ProgrammingError
 from sqlalchemy.pool import NullPool
 
 from oddins_pipeline.config.database_url import parse
@@ -34,8 +43,8 @@ SETTINGS = {
     "search_path": SCHEMA,
     "timezone": "UTC",  # its columns hold UTC without saying so
     "datestyle": "ISO",
-    "statement_timeout": "0",
-    "lock_timeout": "0",
+    "statement_timeout": "300s",
+    "lock_timeout": "60s",
     "idle_session_timeout": "0",
     "idle_in_transaction_session_timeout": "0",
     "default_transaction_isolation": r"read\ committed",
@@ -53,14 +62,93 @@ CREATION_LOCK = 0x0DD1_0DA6_57E2
 """Advisory lock held while the tables are made; any constant that nothing else uses."""
 
 
+SESSION_OPTIONS = {
+    "connect_timeout": "10",
+    "keepalives_idle": "20",
+    "keepalives_interval": "10",
+    "keepalives_count": "3",
+    "tcp_user_timeout": "50000",
+}
+"""As the catalog's own connections have them; what the URL says comes first."""
+
+PING_AFTER_S = 30
+TABLES_QUERY = "SELECT current_setting('search_path') = :schema, {tables}".format(
+    tables="ARRAY(SELECT CAST(tablename AS text) FROM pg_tables WHERE schemaname = :schema)"
+)
+
+
+class CatalogDialect(PGDialect_psycopg2):
+    """Remembers which tables and columns exist: Dagster asks before nearly every call."""
+
+    supports_statement_cache = True
+
+    def __init__(self, **options: Any) -> None:
+        """Starts with nothing remembered."""
+        super().__init__(**options)  # type: ignore[no-untyped-call]
+        self.known: dict[tuple[str, str], Any] = {}
+
+    def has_table(
+        self, connection: Connection, table_name: str, *args: Any, **options: Any
+    ) -> bool:
+        """Whether the table exists."""
+        found = self.known.get(("table", table_name)) or super().has_table(  # type: ignore[no-untyped-call]
+            connection, table_name, *args, **options
+        )
+        self.known["table", table_name] = found
+        return bool(found)
+
+    def get_columns(
+        self, connection: Connection, table_name: str, *args: Any, **options: Any
+    ) -> Any:
+        """The table's columns."""
+        key = ("columns", table_name)
+        if key not in self.known:
+            self.known[key] = super().get_columns(  # type: ignore[no-untyped-call]
+                connection, table_name, *args, **options
+            )
+        return self.known[key]
+
+    def get_table_names(self, connection: Connection, *args: Any, **options: Any) -> Any:
+        """The names of all tables."""
+        key = ("names", "")
+        if key not in self.known:
+            self.known[key] = super().get_table_names(  # type: ignore[no-untyped-call]
+                connection, *args, **options
+            )
+        return self.known[key]
+
+
+registry.register("postgresql.oddins", __name__, CatalogDialect.__name__)
+
+
+class EventLogStorage(PostgresEventLogStorage):
+    """dagster-postgres's event log with an event and its notification in one statement."""
+
+    def store_event(self, event: EventLogEntry) -> None:
+        """Replaces PostgresEventLogStorage.store_event, which awaits the NOTIFY separately."""
+        columns = SqlEventLogStorageTable.c
+        notify = func.pg_notify(CHANNEL_NAME, columns.run_id + "_" + cast(columns.id, Text))
+        insert = self.prepare_insert_event(event).returning(columns.id, notify)
+        with self._connect() as connection:
+            event_id = connection.execute(insert).one()[0]
+        kind = event.dagster_event_type
+        if kind in ASSET_EVENTS and event.get_dagster_event().asset_key:
+            with self.index_transaction() as connection:
+                self._store_asset_event_tags(connection, [event], [event_id])
+                self._store_asset_event(connection, event, event_id)
+        if kind in ASSET_CHECK_EVENTS:
+            self.store_asset_check_event(event, event_id)
+
+
 class CatalogStorage(DagsterPostgresStorage):
     """dagster-postgres on the catalog's database, with one pool for its three storages."""
 
     def __init__(self, postgres_url: str, inst_data: ConfigurableClassData | None = None) -> None:
-        """Connects, and makes schema and tables when absent. Raises DatabaseError."""
+        """Connects, and makes schema and tables when absent. Raises DatabaseError, SchemaError."""
         engine = _engine(postgres_url, os.getpid())
         _ensure_tables(postgres_url, engine)
         super().__init__(postgres_url, should_autocreate_tables=False, inst_data=inst_data)
+        self._event_log_storage = EventLogStorage(postgres_url, should_autocreate_tables=False)
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
             storage._engine = engine  # noqa: SLF001 - theirs has no pool and is not connected yet
 
@@ -87,7 +175,7 @@ def storage_url(catalog_url: str) -> str:
     All other parameters (sslmode, host, …) stay; `options` is added to. `public` is left out of
     the search path, or Dagster would take the catalog's tables and migrations for its own.
     """
-    query = parse(catalog_url)
+    query = SESSION_OPTIONS | parse(catalog_url)
     options = " ".join(f"-c{name}={value}" for name, value in SETTINGS.items())
     query |= {
         "options": f"{query.get('options', '')} {options}".strip(),
@@ -111,14 +199,47 @@ def _engine(postgres_url: str, pid: int) -> Engine:  # noqa: ARG001 - a forked c
 
     Two connections stay open; more are made when threads need them and closed after use.
     """
-    return create_engine(
-        postgres_url,
+    engine = create_engine(
+        make_url(postgres_url).set(drivername="postgresql+oddins"),
         isolation_level="AUTOCOMMIT",  # as dagster-postgres has it
         pool_size=2,
         max_overflow=-1,
-        pool_pre_ping=True,
         pool_use_lifo=True,
     )
+    event.listen(engine, "checkout", _check_alive)
+    event.listen(engine, "checkin", _note_use)
+    event.listen(engine, "after_cursor_execute", _forget_after_ddl)
+    return engine
+
+
+def _note_use(connection: Any, record: Any) -> None:
+    if connection is not None:
+        record.info["used_at"] = time.monotonic()
+
+
+def _check_alive(connection: Any, record: Any, proxy: Any) -> None:  # noqa: ARG001
+    """Replaces a connection that the server closed: seen without a round trip, if not idle long.
+
+    A server that ends a session sends a message and closes the socket: there is something to read.
+    """
+    used_at = record.info.get("used_at")
+    if used_at is None:  # just connected
+        return
+    poller = select.poll()
+    poller.register(connection.fileno(), select.POLLIN)
+    if poller.poll(0):
+        raise DisconnectionError
+    if time.monotonic() - used_at > PING_AFTER_S:
+        try:
+            connection.cursor().execute("SELECT 1")
+        except connection.Error as error:
+            raise DisconnectionError from error
+
+
+def _forget_after_ddl(connection: Connection, *details: Any) -> None:
+    context = details[3]  # `dagster instance migrate` looks again after each change
+    if context is not None and context.isddl and isinstance(connection.dialect, CatalogDialect):
+        connection.dialect.known.clear()
 
 
 @contextmanager
@@ -156,11 +277,17 @@ def _ensure_tables(postgres_url: str, engine: Engine) -> None:
 
 
 def _tables(engine: Engine) -> frozenset[str]:
-    """Names of the tables in Dagster's schema. Raises DatabaseError."""
+    """Names of the tables in Dagster's schema. Raises DatabaseError, SchemaError."""
     with (
         storage_errors(),
         # Sees a database through its restart: 1.4 s in all.
         retry_pg_connection_fn(engine.connect, retry_limit=3) as connection,
     ):
-        query = text("SELECT tablename FROM pg_tables WHERE schemaname = :schema")
-        return frozenset(connection.scalars(query, {"schema": SCHEMA}))
+        visible, tables = connection.execute(text(TABLES_QUERY), {"schema": SCHEMA}).one()
+    if not visible:
+        raise SchemaError(
+            f"the search path of Dagster's storage is not {SCHEMA}: a pooler ignores the"
+            " connection parameter `options`. Connect to PostgreSQL directly, or without"
+            " `options` in the pooler's ignore_startup_parameters"
+        )
+    return frozenset(tables)

@@ -1,5 +1,6 @@
 """Dagster's storage in the catalog's database, on a real server."""
 
+import os
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from urllib.parse import quote
@@ -9,14 +10,19 @@ import pytest
 from dagster import DagsterInstance, asset, materialize
 from dagster._core.instance.ref import InstanceRef
 from dagster._serdes import serialize_value
-from sqlalchemy import create_engine
+from sqlalchemy import create_engine, event
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
 
 from oddins_pipeline.config import workspace
 from oddins_pipeline.errors import DatabaseError, SchemaError
 from oddins_pipeline.orchestration import storage as module
-from oddins_pipeline.orchestration.storage import APPLICATION_NAME, CatalogStorage, storage_url
+from oddins_pipeline.orchestration.storage import (
+    APPLICATION_NAME,
+    SESSION_OPTIONS,
+    CatalogStorage,
+    storage_url,
+)
 
 PASSWORD = "pass/w@rd-4711"  # noqa: S105 - the local socket asks for none
 DAGSTER_YAML = Path(workspace.__file__).parents[2] / "dagster.yaml"
@@ -67,6 +73,7 @@ def test_the_address_keeps_every_parameter_and_adds_the_schema() -> None:
         "sslmode": "verify-full",
         "application_name": APPLICATION_NAME,
         "client_encoding": "UTF8",
+        **SESSION_OPTIONS,
     }
 
 
@@ -144,6 +151,30 @@ def test_the_pool_outlives_a_connection_that_the_server_ended(url: str) -> None:
     assert ended
     assert storage.run_storage.get_runs() == []
     module._engine.cache_clear()
+
+
+def test_a_run_asks_for_the_schema_once_and_stores_an_event_in_one_statement(
+    url: str, dagster_home: Path
+) -> None:
+    with DagsterInstance.from_config(str(dagster_home)) as instance:
+        assert materialize([one], instance=instance).success
+        statements: list[str] = []
+        engine = module._engine(storage_url(url), os.getpid())
+        event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+        run = materialize([one], instance=instance)
+        events = query(
+            url, "SELECT count(*) FROM dagster.event_logs WHERE run_id = %s", run.run_id
+        )[0][0]
+    assert len([text for text in statements if "INSERT INTO event_logs" in text]) == events
+    assert not [text for text in statements if "pg_catalog" in text or "NOTIFY" in text]
+    module._engine.cache_clear()
+
+
+def test_a_search_path_that_a_pooler_drops_is_refused_before_a_table_is_made(url: str) -> None:
+    dropped = make_url(storage_url(url)).difference_update_query(["options"])
+    with pytest.raises(SchemaError, match="a pooler ignores"):
+        CatalogStorage(dropped.render_as_string(hide_password=False))
+    assert query(url, "SELECT to_regclass('public.event_logs')") == [(None,)]
 
 
 def test_dagster_yaml_names_no_environment_variable_and_is_accepted(dagster_home: Path) -> None:
