@@ -208,7 +208,7 @@ def _engine(postgres_url: str, pid: int) -> Engine:  # noqa: ARG001 - a forked c
     )
     event.listen(engine, "checkout", _check_alive)
     event.listen(engine, "checkin", _note_use)
-    event.listen(engine, "after_cursor_execute", _forget_after_ddl)
+    event.listen(engine, "before_cursor_execute", _before_ddl)
     return engine
 
 
@@ -236,10 +236,12 @@ def _check_alive(connection: Any, record: Any, proxy: Any) -> None:  # noqa: ARG
             raise DisconnectionError from error
 
 
-def _forget_after_ddl(connection: Connection, *details: Any) -> None:
-    context = details[3]  # `dagster instance migrate` looks again after each change
+def _before_ddl(connection: Connection, cursor: Any, *details: Any) -> None:
+    """`dagster instance migrate`: each change may take its time, and is looked up again."""
+    context = details[2]
     if context is not None and context.isddl and isinstance(connection.dialect, CatalogDialect):
         connection.dialect.known.clear()
+        cursor.execute("SET statement_timeout = 0")
 
 
 @contextmanager

@@ -10,9 +10,20 @@ import pytest
 from dagster import DagsterInstance, asset, materialize
 from dagster._core.instance.ref import InstanceRef
 from dagster._serdes import serialize_value
-from sqlalchemy import create_engine, event
+from sqlalchemy import (
+    Column,
+    Index,
+    Integer,
+    MetaData,
+    Table,
+    create_engine,
+    event,
+    inspect,
+    text,
+)
 from sqlalchemy.engine import make_url
 from sqlalchemy.pool import NullPool
+from sqlalchemy.schema import CreateIndex, CreateTable
 
 from oddins_pipeline.config import workspace
 from oddins_pipeline.errors import DatabaseError, SchemaError
@@ -144,7 +155,7 @@ def test_the_pool_outlives_a_connection_that_the_server_ended(url: str) -> None:
     storage = CatalogStorage(storage_url(url))
     ended = query(
         url,
-        "SELECT pg_terminate_backend(pid) FROM pg_stat_activity"
+        "SELECT pg_terminate_backend(pid, 10000) FROM pg_stat_activity"
         " WHERE application_name = %s AND datname = current_database()",
         APPLICATION_NAME,
     )
@@ -167,6 +178,23 @@ def test_a_run_asks_for_the_schema_once_and_stores_an_event_in_one_statement(
         )[0][0]
     assert len([text for text in statements if "INSERT INTO event_logs" in text]) == events
     assert not [text for text in statements if "pg_catalog" in text or "NOTIFY" in text]
+    module._engine.cache_clear()
+
+
+def test_statements_are_bounded_but_a_migrations_changes_are_not(url: str) -> None:
+    table = Table("added", MetaData(), Column("id", Integer))
+    CatalogStorage(storage_url(url))
+    engine = module._engine(storage_url(url), os.getpid())
+    with engine.connect() as connection:
+        bound = text("SELECT current_setting('statement_timeout'), current_setting('lock_timeout')")
+        assert tuple(connection.execute(bound).one()) == ("5min", "1min")
+        assert not inspect(connection).has_table("added")
+        connection.execute(CreateTable(table))
+        assert connection.execute(bound).one()[0] == "0"
+        assert inspect(connection).has_table("added")
+        assert [one["name"] for one in inspect(connection).get_columns("added")] == ["id"]
+        connection.execute(CreateIndex(Index("added_id", table.c.id)))
+        assert inspect(connection).get_indexes("added")
     module._engine.cache_clear()
 
 
