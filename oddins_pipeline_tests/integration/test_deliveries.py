@@ -30,7 +30,7 @@ from oddins_pipeline_tests.support.responses import ENTRIES, copied
 
 LENIENT = {"min_league_share": 90, "min_season_share": 90, "max_quarantine_share": 50}
 SECRET = "whsec_" + b64encode(b"0123456789abcdef0123456789abcdef").decode()
-Told = set[tuple[Any, ...]]
+Expected = set[tuple[Any, ...]]
 
 # What a reader of the tables sees, in place of the feed.
 _LEAGUES = "SELECT provider_league_id, name, delisted_at IS NULL FROM leagues"
@@ -49,28 +49,28 @@ class Tables:
         self.seasons = {(n, y): (current, flags) for n, y, current, flags in core.query(_SEASONS)}
 
 
-def happened(old: Tables, new: Tables) -> Told:
+def happened(old: Tables, new: Tables) -> Expected:
     """(type, league, …) of every event that the difference of two moments makes."""
-    told: Told = set()
+    result: Expected = set()
     for number, (name, listed) in new.leagues.items():
         if number not in old.leagues:
-            told.add(("league_added", number))
+            result.add(("league_added", number))
             continue
         old_name, was_listed = old.leagues[number]
         if listed != was_listed:
-            told.add(("league_relisted" if listed else "league_delisted", number))
+            result.add(("league_relisted" if listed else "league_delisted", number))
         if name != old_name:
-            told.add(("league_renamed", number))
+            result.add(("league_renamed", number))
     for key, (current, flags) in new.seasons.items():
         was_current, old_flags = old.seasons.get(key, (False, flags))
         if key not in old.seasons:
-            told.add(("season_added", *key))
+            result.add(("season_added", *key))
         if current and not was_current:
-            told.add(("season_started", *key))
-        told |= {
+            result.add(("season_started", *key))
+        result |= {
             switched(key, flag, flags[flag]) for flag in flags if flags[flag] != old_flags[flag]
         }
-    return told
+    return result
 
 
 def switched(key: tuple[int, int], flag: str, value: bool | None) -> tuple[Any, ...]:
@@ -79,16 +79,16 @@ def switched(key: tuple[int, int], flag: str, value: bool | None) -> tuple[Any, 
     return ("coverage_switched", *key, flag)
 
 
-def told_since(core: Core, cursor: int) -> Told:
+def events_since(core: Core, cursor: int) -> Expected:
     found = events.changes_after(core.connection, cursor, limit=100_000)
-    told: Told = set()
+    result: Expected = set()
     for change in found:
         for event in events_of(change):
             facts = event.facts
             flag = [facts["flag"]] if event.type == "coverage_switched" else []
             place = [facts["year"]] if "year" in facts else []
-            told.add((event.type, facts["provider_league_id"], *place, *flag))
-    return told
+            result.add((event.type, facts["provider_league_id"], *place, *flag))
+    return result
 
 
 def live(core: Core, life: History) -> bool:
@@ -118,14 +118,14 @@ def test_the_events_are_what_a_reader_of_the_tables_sees_happen(database: str, s
     life, seen = History(seed), 0
     with core_on(database, **LENIENT) as core:
         core.sync(life.full())
-        assert told_since(core, 0) == set()
+        assert events_since(core, 0) == set()
         for _ in range(48):
             head, _ = events.heads(core.connection)
             before = Tables(core)
             replayed = live(core, life)
-            told = told_since(core, head)
-            assert told == (set() if replayed else happened(before, Tables(core)))
-            seen += len(told)
+            result = events_since(core, head)
+            assert result == (set() if replayed else happened(before, Tables(core)))
+            seen += len(result)
     assert seen > 100
 
 
@@ -137,7 +137,7 @@ def test_a_replay_that_undoes_an_edit_is_no_event(database: str) -> None:
         assert core.query("SELECT name FROM leagues WHERE provider_league_id = 1") == [
             ("League 1",)
         ]
-        assert told_since(core, 0) == set()
+        assert events_since(core, 0) == set()
 
 
 def test_only_watched_leagues_count_also_one_that_is_not_there_yet(database: str) -> None:
@@ -149,10 +149,10 @@ def test_only_watched_leagues_count_also_one_that_is_not_there_yet(database: str
             entry["league"]["name"] += " renamed"
         later.append({**copied(ENTRIES[:1])[0], "league": {**ENTRIES[0]["league"], "id": 77}})
         core.sync(later)
-        told = told_since(core, 0)
-        assert {one[1] for one in told} == {2, 77}
+        result = events_since(core, 0)
+        assert {one[1] for one in result} == {2, 77}
         core.execute("DELETE FROM watched_leagues")
-        assert {one[1] for one in told_since(core, 0)} == {1, 2, 3, 4, 5, 6, 77}
+        assert {one[1] for one in events_since(core, 0)} == {1, 2, 3, 4, 5, 6, 77}
 
 
 def outbox(core: Core) -> list[tuple[Any, ...]]:

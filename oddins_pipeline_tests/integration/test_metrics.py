@@ -94,7 +94,7 @@ def test_failures_played_for_real_fire_the_alert_that_the_runbook_names(
 
 
 FAILED = """
-WITH told AS (INSERT INTO webhook_events (type, entity, text, facts)
+WITH stored AS (INSERT INTO webhook_events (type, entity, text, facts)
     VALUES ('sync_failed', 'leagues_seasons', 'x', '{{"code": "{}"}}'))
 UPDATE provider_sync_state SET last_error = 'x', last_error_at = clock_timestamp() + interval '1 s'
 """

@@ -208,8 +208,8 @@ def test_a_failed_and_a_rejected_sync_are_told_once_each_by_command_or_sensor(
         if automation == "on":
             assert receiver.got == []
             tick("webhook_delivery_sensor", instance, times=2)
-    told = [(body["type"], body["facts"]["code"]) for body in receiver.got]
-    assert told == [("response_rejected", "refused"), ("sync_failed", "rejected_key")]
+    sent = [(body["type"], body["facts"]["code"]) for body in receiver.got]
+    assert sent == [("response_rejected", "refused"), ("sync_failed", "rejected_key")]
     ids = [f"s{number}" for (number,) in service.query("SELECT id FROM webhook_events ORDER BY id")]
     assert [body["id"] for body in receiver.got] == ids
     assert "of the listed leagues" in receiver.got[0]["text"]
