@@ -5,6 +5,7 @@ OddinsError
 ├── LockHeldError               another sync holds the advisory lock
 ├── InterruptedSyncError        Ctrl-C, SIGTERM, SIGHUP or a cancelled run
 ├── RunFailedError              the run failed for a reason that is none of these
+├── LaunchError                 Dagster could not start the run
 ├── DatabaseError               unreachable, lost connection, statement refused
 │   ├── SchemaError             wrong encoding, wrong revision, missing rights
 │   └── EmbeddedServerError     the embedded server did not start
@@ -86,6 +87,17 @@ class InterruptedSyncError(OddinsError):
 
 class RunFailedError(OddinsError):
     """The run failed for a reason that is no OddinsError: see the run's log."""
+
+
+class LaunchError(OddinsError):
+    """Dagster could not start the run: its launch was refused, or took too long."""
+
+    code = "launch"
+    retryable = True
+    scope = "local"
+
+    def __init__(self, cause: str) -> None:
+        super().__init__(f"the run never started: {cause}")
 
 
 class DatabaseError(OddinsError):
@@ -300,4 +312,7 @@ OF_THE_REQUEST = frozenset(error.code for error in subclasses() if error.scope =
 """Codes caused by the request's own filter or response; other requests may still succeed."""
 
 NO_ATTEMPT = frozenset(error.code for error in subclasses() if error.scope == "local")
-"""Codes of runs that sent no request: nothing failed, and no attempt is used up."""
+"""Codes of runs that sent no request: no attempt is used up."""
+
+UNRECORDED = NO_ATTEMPT - {LaunchError.code}
+"""Those among them after which nothing has failed."""

@@ -2,12 +2,13 @@
 
 import logging
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timezone
 
 import dagster as dg
 
 from oddins_pipeline.catalog.entities import Entity
-from oddins_pipeline.errors import InterruptedSyncError, OddinsError
+from oddins_pipeline.errors import InterruptedSyncError, LaunchError, OddinsError
 from oddins_pipeline.logs import redact, sanitize
 from oddins_pipeline.orchestration.jobs import WRITES
 from oddins_pipeline.pipeline.failures import RunFailure
@@ -17,6 +18,9 @@ logger = logging.getLogger(__name__)
 TERMINATED = "the run terminated unexpectedly: its process was killed or its host was lost"
 _INTERRUPTED = RunFailure.of(InterruptedSyncError())
 _INTERRUPTS = {dg.DagsterExecutionInterruptedError.__name__, KeyboardInterrupt.__name__}
+_STOCK = "This run has been marked as "
+"""How Dagster's text of an end begins when nobody gave one: what happened is in an event before."""
+
 TERMINAL_EVENTS = {
     dg.DagsterEventType.RUN_FAILURE: "failed",
     dg.DagsterEventType.RUN_CANCELED: "cancelled",
@@ -74,6 +78,9 @@ def run_failure(
     if failed is not None:
         return failed
     events = instance.all_logs(run_id)
+    if not any(_has_type(entry, dg.DagsterEventType.RUN_START) for entry in events):
+        failure = RunFailure.of(LaunchError(_launch_cause(events)))
+        return replace(failure, at=last_event_at(events))
     code, message = "failed", TERMINATED
     for entry in events:
         event = entry.dagster_event
@@ -81,6 +88,24 @@ def run_failure(
             code = TERMINAL_EVENTS[event.event_type]
             message = sanitize(event.message or f"the run {code}")
     return RunFailure(code, message, last_event_at(events))
+
+
+def _has_type(entry: dg.EventLogEntry, kind: dg.DagsterEventType) -> bool:
+    return entry.dagster_event is not None and entry.dagster_event.event_type is kind
+
+
+def _launch_cause(entries: Sequence[dg.EventLogEntry]) -> str:
+    """What ended the run, or else what the launcher or the queue reported, errors first."""
+    events = [entry.dagster_event for entry in reversed(entries) if entry.dagster_event]
+    ends = [event.message or _STOCK for event in events if event.event_type in TERMINAL_EVENTS]
+    told = [event for event in events if event.is_engine_event]
+    errors = [
+        f"{event.message}: {event.engine_event_data.error.message}"
+        for event in told
+        if event.engine_event_data.error
+    ]
+    own = [end for end in ends if not end.startswith(_STOCK)]
+    return next(iter([*own, *errors, *(event.message or "" for event in told), *ends]), TERMINATED)
 
 
 def last_event_at(events: Sequence[dg.EventLogEntry]) -> datetime | None:

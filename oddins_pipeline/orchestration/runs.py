@@ -10,7 +10,7 @@ from oddins_pipeline.catalog.entities import LEAGUES, Entity, SyncKey
 from oddins_pipeline.catalog.lists import LISTS
 from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database.connection import Connection
-from oddins_pipeline.errors import NO_ATTEMPT
+from oddins_pipeline.errors import UNRECORDED
 from oddins_pipeline.orchestration.failures import TERMINATED, entity_failure
 from oddins_pipeline.orchestration.jobs import (
     ASSET_JOB,
@@ -115,7 +115,7 @@ def record_run_failure(
     """
     for key in keys_of(run):
         failure = entity_failure(instance, run, key.entity)
-        if failure is not None and failure.code not in NO_ATTEMPT:
+        if failure is not None and failure.code not in UNRECORDED:
             store_failure(connection, workspace, failure, [key], run.run_id)
 
 

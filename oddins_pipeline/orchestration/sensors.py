@@ -99,8 +99,8 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
             minimum_interval_seconds=30,
             default_status=status,
             owners=OWNERS,
-            description="Records every run that terminated unexpectedly in `provider_sync_state`,"
-            " and fails it when Dagster has not noticed.",
+            description="Records every run that terminated unexpectedly, or was never started, in"
+            " `provider_sync_state`, and fails it when Dagster has not noticed.",
         ),
         dg.SensorDefinition(
             name="webhook_delivery_sensor",
@@ -253,6 +253,8 @@ def _record_failed_runs(instance: dg.DagsterInstance, tick: Tick, since: datetim
     for record in records:
         latest = record.update_timestamp.replace(tzinfo=timezone.utc)
         run = record.dagster_run
-        if tick.owner.owns(run) and keys_of(run) and record.start_time is not None:
+        # One that was cancelled in the queue has failed at nothing.
+        failed = record.start_time is not None or run.status is dg.DagsterRunStatus.FAILURE
+        if failed and tick.owner.owns(run) and keys_of(run):
             record_run_failure(instance, tick.connection, tick.workspace, run)
     return latest

@@ -7,7 +7,7 @@ from datetime import datetime
 
 from oddins_pipeline.catalog.season_range import FIRST_SEASON, is_season, last_season
 from oddins_pipeline.database.backfills import MAX_ATTEMPTS, Request, StatusUpdate
-from oddins_pipeline.errors import NO_ATTEMPT, OF_THE_REQUEST
+from oddins_pipeline.errors import NO_ATTEMPT, OF_THE_REQUEST, LaunchError
 from oddins_pipeline.pipeline.failures import RunFailure
 
 NO_ATTEMPT_PAUSE = 60.0
@@ -18,7 +18,9 @@ def next_status(request: Request, failure: RunFailure, *, pause: float) -> Statu
     """What the request becomes; `pause` seconds after the first attempt, doubled after each."""
     message = failure.message
     if failure.code in NO_ATTEMPT:
-        return StatusUpdate("requested", max(0, request.attempts - 1), message, NO_ATTEMPT_PAUSE)
+        # A launch that fails is an event each time, unlike the others.
+        seconds = pause if failure.code == LaunchError.code else NO_ATTEMPT_PAUSE
+        return StatusUpdate("requested", max(0, request.attempts - 1), message, seconds)
     if failure.code in OF_THE_REQUEST or request.attempts >= MAX_ATTEMPTS:
         return StatusUpdate("failed", request.attempts, message)
     seconds = min(pause * 2 ** (request.attempts - 1), MAX_PAUSE)

@@ -13,7 +13,7 @@ from oddins_pipeline.catalog.events import FAILED, REJECTED, Event
 from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database import events, payloads, sync_state
 from oddins_pipeline.database.connection import Connection, connect
-from oddins_pipeline.errors import NO_ATTEMPT, OddinsError, ResponseRejectedError
+from oddins_pipeline.errors import UNRECORDED, OddinsError, ResponseRejectedError
 from oddins_pipeline.logs import sanitize
 from oddins_pipeline.pipeline.notifications import notify
 
@@ -47,7 +47,7 @@ def record_failure(
     recorded, it is sent from here.
     """
     keys = list(keys)
-    if failure.code in NO_ATTEMPT:
+    if failure.code in UNRECORDED:
         return
     at_once = workspace.settings.automation == "off"
     try:

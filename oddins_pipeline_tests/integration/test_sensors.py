@@ -271,6 +271,7 @@ def test_a_run_that_ended_without_publishing_puts_its_request_back(
     run = add_run(instance, BACKFILL_JOB, Status.STARTED, **asked.tags)
     assert set(asked.tags) >= {REQUEST_TAG, CLAIM_TAG, DATABASE_TAG}
     assert not tick(instance, "backfill_requests_sensor").run_requests
+    instance.report_dagster_event(dg.DagsterEvent("PIPELINE_START", run.job_name), run.run_id)
     instance.report_run_failed(run, "the worker crashed")
     assert not tick(instance, "backfill_requests_sensor").run_requests
     found = service.query(

@@ -13,6 +13,7 @@ from oddins_pipeline.errors import (
     NO_ATTEMPT,
     OF_THE_REQUEST,
     RETRIED,
+    UNRECORDED,
     OddinsError,
     ProviderError,
     subclasses,
@@ -116,4 +117,5 @@ def test_only_a_plan_a_parameter_or_a_rejected_response_concern_one_request() ->
 
 
 def test_only_runs_that_sent_no_request_use_up_no_attempt() -> None:
-    assert sorted(NO_ATTEMPT) == ["lock_held", "no_season", "not_in_catalog", "postponed"]
+    assert sorted(NO_ATTEMPT) == ["launch", "lock_held", "no_season", "not_in_catalog", "postponed"]
+    assert {"launch"} == NO_ATTEMPT - UNRECORDED
