@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import json
 import re
 import shlex
 from pathlib import Path
 from typing import Any
 
 import click
+import dagster as dg
 import psycopg
 import pytest
 import yaml
@@ -33,6 +35,18 @@ RENAMED = {"ODDINS_STALE_AFTER", "ODDINS_LOCK_WAIT", "ODDINS_HTTP_LONGEST_WAIT"}
 def blocks(page: str, language: str) -> list[str]:
     found = re.findall(rf"^ *```{language}\n(.*?)^ *```", PAGES[page], re.MULTILINE | re.DOTALL)
     return [str(block) for block in found]
+
+
+def chart_values() -> dict[str, Any]:
+    """The values for Dagster's chart: the one block that is no manifest."""
+    (values,) = manifests(None)
+    return values
+
+
+def manifests(kind: str | None) -> list[dict[str, Any]]:
+    """What is written as YAML for Kubernetes, of this kind."""
+    found = [yaml.safe_load(block) for block in blocks("kubernetes.md", "yaml")]
+    return [manifest for manifest in found if manifest.get("kind") == kind]
 
 
 def commands() -> list[list[str]]:
@@ -131,9 +145,8 @@ def test_the_published_password_is_refused_outside_local(monkeypatch: pytest.Mon
         load_settings()
 
 
-def test_the_values_of_the_chart_say_what_dagster_yaml_says() -> None:
-    (text,) = blocks("kubernetes.md", "yaml")
-    values = yaml.safe_load(text)
+def test_the_values_of_the_chart_say_what_dagster_yaml_says(tmp_path: Path) -> None:
+    values = chart_values()
     logs, monitoring = DAGSTER["python_logs"], DAGSTER["run_monitoring"]
     assert values["pythonLogs"] == {
         "pythonLogLevel": logs["python_log_level"],
@@ -141,22 +154,87 @@ def test_the_values_of_the_chart_say_what_dagster_yaml_says() -> None:
         "dagsterHandlerConfig": logs["dagster_handler_config"],
     }
     daemon = values["dagsterDaemon"]
-    for name in ("startTimeoutSeconds", "cancelTimeoutSeconds", "pollIntervalSeconds"):
+    assert daemon["runMonitoring"]["startTimeoutSeconds"] == 600  # pulling the image may take long
+    for name in ("cancelTimeoutSeconds", "pollIntervalSeconds"):
         snake = re.sub(r"[A-Z]", lambda found: "_" + found[0].lower(), name)
         assert daemon["runMonitoring"][name] == monitoring[snake]
-    queue = daemon["runCoordinator"]["config"]["queuedRunCoordinator"]
-    assert queue["maxConcurrentRuns"] == DAGSTER["concurrency"]["runs"]["max_concurrent_runs"]
+    coordinator = daemon["runCoordinator"]["config"]["customRunCoordinator"]
+    ours = {key: DAGSTER[key] for key in ("concurrency", "run_queue")}
+    assert queue(tmp_path, {"run_coordinator": coordinator}) == queue(tmp_path, ours)
+
+
+def queue(home: Path, config: dict[str, Any]) -> tuple[int, int, int]:
+    """What Dagster makes of the settings of its run queue."""
+    (home / "dagster.yaml").write_text(yaml.safe_dump(config), "utf-8")
+    with dg.DagsterInstance.from_config(str(home)) as instance:
+        made = instance.get_concurrency_config().run_queue_config
+    assert made is not None
+    limit, retries = made.max_concurrent_runs, made.max_user_code_failure_retries
+    return limit, retries, made.user_code_failure_retry_delay
+
+
+def test_every_pod_on_kubernetes_is_restricted_and_only_code_and_runs_have_the_key() -> None:
+    values = chart_values()
+    (deployment,) = values["dagster-user-deployments"]["deployments"]
+    launcher = values["runLauncher"]["config"]["k8sRunLauncher"]["runK8sConfig"]
+    daemon, webserver = values["dagsterDaemon"], values["dagsterWebserver"]
+    (cron_job,) = manifests("CronJob")
+    cron = cron_job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (run,) = (words for words in commands() if words[:2] == ["kubectl", "run"])
+    (overrides,) = (word for word in run if word.startswith("--overrides="))
+    migration = json.loads(overrides.partition("=")[2])["spec"]
+    assert "--attach" in run
+    pods = (cron, migration)
+    assert [pod["automountServiceAccountToken"] for pod in pods] == [False, False]
+    containers = [container for pod in pods for container in pod["containers"]]
+    for container in (*containers, deployment, launcher["containerConfig"], daemon, webserver):
+        context = container["securityContext"]
+        assert context["runAsNonRoot"] is True
+        assert context["allowPrivilegeEscalation"] is False
+        assert context["capabilities"] == {"drop": ["ALL"]}
+        assert context["seccompProfile"] == {"type": "RuntimeDefault"}
+    database, key = {"name": "oddins-database"}, {"name": "oddins-provider"}
+    assert deployment["envSecrets"] == [database, key]
+    assert "envSecrets" not in {**daemon, **webserver}
+    sources = [[given["secretRef"] for given in each["envFrom"]] for each in containers]
+    assert sources == [[database, key], [database]]
+
+
+def test_the_cron_job_runs_one_sync_by_an_existing_command() -> None:
+    (job,) = manifests("CronJob")
+    assert job["spec"]["concurrencyPolicy"] == "Forbid"
+    template = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    program, *words = template["containers"][0]["command"]
+    group, name, *options = words
+    assert (program, group) == ("oddins", "sync")
+    with click.Context(cli) as context:
+        sync = cli.get_command(context, group)
+        assert isinstance(sync, click.Group)
+        command = sync.get_command(context, name)
+        assert command is not None
+        assert command.make_context(name, options)
+
+
+def test_the_network_policy_opens_the_code_servers_port_to_dagsters_services() -> None:
+    (policy,) = manifests("NetworkPolicy")
+    (deployment,) = chart_values()["dagster-user-deployments"]["deployments"]
+    labels = policy["spec"]["podSelector"]["matchLabels"]
+    assert labels == {"component": "user-deployments", "deployment": deployment["name"]}
+    (rule,) = policy["spec"]["ingress"]
+    assert [port["port"] for port in rule["ports"]] == [deployment["port"]]
 
 
 def test_the_chart_keeps_dagsters_records_in_the_same_tables() -> None:
-    (text,) = blocks("kubernetes.md", "yaml")
-    postgresql = yaml.safe_load(text)["postgresql"]
+    unencoded = "p/w@%:é"
+    postgresql = chart_values()["postgresql"]
     chart = get_conn_string(
         username=postgresql["postgresqlUsername"],
-        password="secret",  # noqa: S106
+        password=unencoded,
         hostname=postgresql["postgresqlHost"],
         db_name=postgresql["postgresqlDatabase"],
         params=postgresql["postgresqlParams"],
     )
     ours = make_url(storage_url("postgresql://oddins@db.example.com/oddins_odds"))
-    assert make_url(chart).query["options"] == ours.query["options"]
+    for name in ("options", "client_encoding"):
+        assert make_url(chart).query[name] == ours.query[name]
+    assert make_url(chart).password == unencoded
