@@ -34,6 +34,7 @@ from sqlalchemy.dialects.postgresql import JSONB
 
 from oddins_pipeline.catalog.lists import LISTS
 from oddins_pipeline.catalog.reference_list import ReferenceList
+from oddins_pipeline.catalog.season_range import FIRST_STORED, LAST_STORED
 
 metadata = MetaData(
     naming_convention={
@@ -295,7 +296,9 @@ backfill_requests = _table(
         unique=True,
         postgresql_where=text("status IN ('requested', 'running')"),
     ),
-    CheckConstraint("season BETWEEN 1900 AND 2100", name="backfill_requests_season_check"),
+    CheckConstraint(
+        f"season BETWEEN {FIRST_STORED} AND {LAST_STORED}", name="backfill_requests_season_check"
+    ),
     CheckConstraint(f"status IN ({_STATUSES})", name="backfill_requests_status_check"),
     CheckConstraint("attempts BETWEEN 0 AND 5", name="backfill_requests_attempts_check"),
     CheckConstraint("length(error) <= 1000", name="backfill_requests_error_check"),

@@ -11,10 +11,12 @@ from typing import Annotated, Any
 
 from pydantic import ConfigDict, Field, TypeAdapter
 
+from oddins_pipeline.catalog.season_range import FIRST_STORED, LAST_STORED
+
 STRICT = ConfigDict(extra="ignore", hide_input_in_errors=True)
 
 ProviderId = Annotated[int, Field(strict=True, ge=1, le=2**31 - 1)]
-Year = Annotated[int, Field(strict=True, ge=1900, le=2100)]
+Year = Annotated[int, Field(strict=True, ge=FIRST_STORED, le=LAST_STORED)]
 IsoDate = Annotated[str, Field(strict=True, pattern=r"^[0-9]{4}-[0-9]{2}-[0-9]{2}$")]
 Flag = Annotated[bool | None, Field(strict=True)]
 Text = Annotated[str, Field(strict=True)]

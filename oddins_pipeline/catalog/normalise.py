@@ -14,6 +14,7 @@ from oddins_pipeline.catalog.models import (
 )
 from oddins_pipeline.catalog.response import Entry, canonical_json
 from oddins_pipeline.catalog.rows import Anomaly, Batch, CountryRow, LeagueRow, SeasonRow
+from oddins_pipeline.catalog.season_range import FIRST_STORED, LAST_STORED
 from oddins_pipeline.catalog.seasons import parse_fast, season_row
 
 
@@ -144,7 +145,9 @@ class _Normaliser:
         self.anomalies.append(Anomaly("quarantined_league", detail))
 
     def _quarantine_season(self, league_id: int, raw: Entry, error: ValueError) -> None:
-        year = readable_id(raw.get("year") if isinstance(raw, dict) else None, 2100, 1900)
+        year = readable_id(
+            raw.get("year") if isinstance(raw, dict) else None, LAST_STORED, FIRST_STORED
+        )
         if year is None:
             # Which stored season this was is unknown: none of its league is delisted.
             self.quarantined_leagues.add(league_id)

@@ -4,6 +4,9 @@ from __future__ import annotations
 
 from datetime import datetime, timezone
 
+FIRST_STORED, LAST_STORED = 1900, 2100
+"""The years that are stored; others are quarantined."""
+
 FIRST_SEASON = 2008
 YEARS_AHEAD = 2
 

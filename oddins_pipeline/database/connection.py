@@ -170,10 +170,23 @@ def database_errors() -> Iterator[None]:
                 f"the database failed or cannot be reached: {sanitize(str(error), 400)};"
                 " check that PostgreSQL runs and that DATABASE_URL is right"
             ) from None
-        raise DatabaseError(f"the database refused: {sanitize(str(error), 400)}") from None
+        hint = next((f"; {fix}" for kind, fix in _LIMITS if isinstance(error, kind)), "")
+        kind = (
+            SchemaError if isinstance(error, psycopg.errors.ProgramLimitExceeded) else DatabaseError
+        )
+        raise kind(f"the database refused: {sanitize(str(error), 400)}{hint}") from None
 
 
 _FORBIDDEN = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)
+_LIMITS = (
+    (psycopg.errors.DiskFull, "free space on the server's disk"),
+    (psycopg.errors.OutOfMemory, "give the server more memory"),
+    (psycopg.errors.TooManyConnections, "a sync needs three connections: raise the limit"),
+    (psycopg.errors.ConfigurationLimitExceeded, "raise the setting that it names"),
+    (psycopg.errors.ProgramLimitExceeded, "retrying does not help: report it"),
+)
+"""Limits of the server, and what to do."""
+
 _IDLE_TOO_LONG = (
     psycopg.errors.IdleSessionTimeout,
     psycopg.errors.IdleInTransactionSessionTimeout,
@@ -182,6 +195,5 @@ _IDLE_TOO_LONG = (
 
 def _is_unreachable(error: psycopg.Error) -> bool:
     """Not so when the server has refused a statement, for want of disk or of room in an index."""
-    lost = error.sqlstate is None or error.sqlstate.startswith(("08", "57P", "28", "3D", "53"))
-    full = isinstance(error, psycopg.errors.DiskFull)
-    return isinstance(error, psycopg.OperationalError) and lost and not full
+    lost = error.sqlstate is None or error.sqlstate.startswith(("08", "57P", "28", "3D"))
+    return isinstance(error, psycopg.OperationalError) and lost

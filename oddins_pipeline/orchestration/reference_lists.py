@@ -7,11 +7,9 @@ import dagster as dg
 from pydantic import Field
 
 from oddins_pipeline.catalog.reference_list import ReferenceList
-from oddins_pipeline.database.catalog_facts import load_list_facts
-from oddins_pipeline.errors import OddinsError
+from oddins_pipeline.database.catalog_facts import ListFacts, load_list_facts
 from oddins_pipeline.orchestration.assets import GROUP, versioned
-from oddins_pipeline.orchestration.checks import LIST_CHECKS, results
-from oddins_pipeline.orchestration.failures import to_dagster_failure
+from oddins_pipeline.orchestration.checks import LIST_CHECKS, load_for_checks, results
 from oddins_pipeline.orchestration.jobs import FIRST, OWNERS
 from oddins_pipeline.orchestration.session import RunSession
 from oddins_pipeline.orchestration.table_metadata import table_metadata
@@ -66,6 +64,11 @@ def build_checks(spec: ReferenceList) -> dg.AssetChecksDefinition:
     """The checks of one list."""
     checks = [check._replace(asset=spec.name) for check in LIST_CHECKS]
 
+    def load(run: RunSession) -> ListFacts:
+        limit = stale_after(run.workspace.settings, spec.entity)
+        with run.reading() as connection:
+            return load_list_facts(connection, spec.entity, stale_after=limit)
+
     @dg.multi_asset_check(
         name=f"{spec.name}_checks",
         can_subset=True,
@@ -75,14 +78,9 @@ def build_checks(spec: ReferenceList) -> dg.AssetChecksDefinition:
     )
     def evaluate(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         run: RunSession = context.resources.sync_session
-        try:
-            limit = stale_after(run.workspace.settings, spec.entity)
-            with run.reading() as connection:
-                facts = load_list_facts(connection, spec.entity, stale_after=limit)
-        except OddinsError as error:
-            raise to_dagster_failure(error) from None
-        finally:
-            run.finish(f"{spec.name}_checks")
-        yield from results(checks, facts, context.selected_asset_check_keys)
+        facts = load_for_checks(run, spec.entity, lambda: load(run))
+        run.finish(f"{spec.name}_checks")
+        if facts is not None:
+            yield from results(checks, facts, context.selected_asset_check_keys)
 
     return evaluate

@@ -164,6 +164,7 @@ def test_a_metric_that_cannot_be_read_after_the_commit_does_not_fail_the_run(
         monkeypatch.setattr(f"oddins_pipeline.{place}", lost)
     monkeypatch.setattr("oddins_pipeline.database.sync_state.unchanged_counts", lost)
     monkeypatch.setattr(PostgresIOManager, "_row_counts", lost)
+    monkeypatch.setattr("oddins_pipeline.orchestration.checks.load_facts", lost)
     result = materialize(instance, "raw_leagues", *LEAGUES.tables)
     assert result.success
     found = {

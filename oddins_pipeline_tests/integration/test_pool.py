@@ -9,6 +9,7 @@ import pytest
 
 from oddins_pipeline.config.settings import PoolLimits, Settings
 from oddins_pipeline.config.workspace import Target, Workspace
+from oddins_pipeline.database.connection import database_errors
 from oddins_pipeline.database.pool import reading
 from oddins_pipeline.errors import DatabaseError
 
@@ -52,3 +53,18 @@ def test_a_connection_that_the_server_cut_is_replaced(database: str) -> None:
         admin.execute("SELECT pg_terminate_backend(%s, 5000)", (pid,))
     with reading(workspace) as connection:
         assert connection.execute("SELECT 1").fetchone() == (1,)
+
+
+@pytest.mark.parametrize(
+    ("kind", "fix"),
+    [
+        (psycopg.errors.DiskFull, "free space on the server's disk"),
+        (psycopg.errors.OutOfMemory, "more memory"),
+        (psycopg.errors.TooManyConnections, "raise the limit"),
+        (psycopg.errors.ConfigurationLimitExceeded, "raise the setting"),
+        (psycopg.errors.ProgramLimitExceeded, "retrying does not help"),
+    ],
+)
+def test_a_limit_of_the_server_is_named_with_its_fix(kind: type[psycopg.Error], fix: str) -> None:
+    with pytest.raises(DatabaseError, match=f"the database refused: .*{fix}"), database_errors():
+        raise kind("a limit was reached")
