@@ -213,7 +213,7 @@ class Bench:
                 stderr=errors,
                 text=True,
                 cwd=self.directory,
-                env=self._environment(url, provider),
+                env=self.environment(url, provider),
             ) as process,
         ):
             assert process.stdout is not None
@@ -225,7 +225,8 @@ class Bench:
             raise RuntimeError(f"{implementation.name} failed:\n{output}{log.read_text()[-4_000:]}")
         return wall, usage.ru_maxrss, json.loads(output.splitlines()[-1])
 
-    def _environment(self, url: str, provider: Provider) -> dict[str, str]:
+    def environment(self, url: str, provider: Provider) -> dict[str, str]:
+        """Of a measured process."""
         home = self.directory / "dagster"
         home.mkdir(exist_ok=True)
         shutil.copyfile(PROJECT / "dagster.yaml", home / "dagster.yaml")
