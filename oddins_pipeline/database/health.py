@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from oddins_pipeline.catalog.events import FAILED, REJECTED
 from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.database.identity import database_id
 
 # (metric, label, value). The newest response of an entity is what the provider sent last.
 _METRICS = """
@@ -38,6 +39,8 @@ WHERE r.status = 'STARTED' AND r.pipeline_name = ANY(%s)
     AND r.start_time < extract(epoch FROM now()) - 60
     AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datname = current_database()
         AND a.application_name LIKE 'oddins sync ' || left(r.run_id, 8) || '%%')
+    AND NOT EXISTS (SELECT FROM dagster.run_tags t
+        WHERE t.run_id = r.run_id AND t.key = 'oddins/database' AND t.value <> %s)
 UNION ALL SELECT 'daemon_heartbeat_age_seconds', NULL,
     extract(epoch FROM (now() AT TIME ZONE 'UTC') - max(timestamp)) FROM dagster.daemon_heartbeats
 """
@@ -51,7 +54,7 @@ def load_metrics(connection: Connection, jobs: list[str]) -> list[Sample]:
     found = connection.execute(_METRICS).fetchall()
     there = connection.execute("SELECT to_regclass('dagster.daemon_heartbeats')").fetchone()
     if there and there[0]:
-        found += connection.execute(_DAGSTER, (jobs,)).fetchall()
+        found += connection.execute(_DAGSTER, (jobs, database_id(connection))).fetchall()
     return [(name, label, value) for name, label, value in found]
 
 
