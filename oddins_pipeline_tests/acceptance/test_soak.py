@@ -20,10 +20,10 @@ def test_after_days_of_trouble_the_catalog_is_right_and_every_change_explained(
 ) -> None:
     soak = Soak(service, tmp_path, SEED)
     soak.live(0)
-    with core_on(service.database) as core:
+    with core_on(service.database, base_url=service.provider.url) as core:
         consumer = Copy(core)
     soak.live(DAYS)
-    with core_on(service.database) as core:
+    with core_on(service.database, base_url=service.provider.url) as core:
         consumer._core = core
         consumer.poll()
         assert consumer.tables == tables(core)

@@ -61,11 +61,12 @@ def served(home: Path, *arguments: str, **environment: str) -> Iterator[str]:
         yield address
     finally:
         process.send_signal(signal.SIGINT)
-        try:
+        with contextlib.suppress(subprocess.TimeoutExpired):
             process.wait(30)
-        except subprocess.TimeoutExpired:
+        # Dagster's helpers may still be ending, and use the directory that is deleted now.
+        with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
-            process.wait()
+        process.wait()
         cluster.destroy(home)
 
 
