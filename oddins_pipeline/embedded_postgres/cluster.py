@@ -113,7 +113,10 @@ def destroy(home: Path) -> None:
         return
     with _locked(directory / "start.lock"):
         server.stop(directory, how=signal.SIGQUIT)
-        shutil.rmtree(directory)
+        deadline = time.monotonic() + server.STOP_SECONDS
+        while directory.exists() and time.monotonic() < deadline:
+            # Once more when a server that is stopping still writes or deletes there.
+            shutil.rmtree(directory, ignore_errors=True)
     pid, descriptor = _held.pop(directory, (0, -1))
     if pid == os.getpid():
         os.close(descriptor)
