@@ -43,7 +43,7 @@ REPEATS = {1.0: 7, 10.0: 3, 100.0: 2}
     default=PROJECT / "benchmarks" / "results" / "latest.json",
     help="Where the measurements go.",
 )
-@click.option("--readme/--no-readme", default=None, help="Write the page's section and the plot.")
+@click.option("--readme/--no-readme", default=None, help="Write docs/benchmarks.md and the plot.")
 def main(
     *,
     quick: bool,

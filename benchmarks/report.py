@@ -121,7 +121,7 @@ def _targets(summary: Summary) -> str:
 
 
 def write_into(readme: Path, text: str) -> None:
-    """Puts `text` between the page's markers."""
+    """Puts `text` between the markers of docs/benchmarks.md."""
     before, rest = readme.read_text(encoding="utf-8").split(BEGIN)
     after = rest.split(END)[1]
     plot = "![time and memory against size](images/benchmark.svg)"

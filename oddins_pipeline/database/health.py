@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from oddins_pipeline.catalog.events import FAILED, REJECTED
 from oddins_pipeline.database.connection import Connection
-from oddins_pipeline.database.identity import database_id
+from oddins_pipeline.database.identity import DATABASE_TAG, database_id
 
 # (metric, label, value). The newest response of an entity is what the provider sent last.
 _METRICS = """
@@ -35,12 +35,12 @@ WHERE type = ANY(%s) AND entity IS NOT NULL ORDER BY entity, id DESC
 # the daemon's last heartbeat.
 _DAGSTER = """
 SELECT 'orphaned_runs', NULL, count(*)::float FROM dagster.runs r
-WHERE r.status = 'STARTED' AND r.pipeline_name = ANY(%s)
+WHERE r.status = 'STARTED'
     AND r.start_time < extract(epoch FROM now()) - 60
     AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datname = current_database()
         AND a.application_name LIKE 'oddins sync ' || left(r.run_id, 8) || '%%')
-    AND NOT EXISTS (SELECT FROM dagster.run_tags t
-        WHERE t.run_id = r.run_id AND t.key = 'oddins/database' AND t.value <> %s)
+    AND EXISTS (SELECT FROM dagster.run_tags t
+        WHERE t.run_id = r.run_id AND t.key = %s AND t.value = %s)
 UNION ALL SELECT 'daemon_heartbeat_age_seconds', NULL,
     extract(epoch FROM (now() AT TIME ZONE 'UTC') - max(timestamp)) FROM dagster.daemon_heartbeats
 """
@@ -49,12 +49,12 @@ Sample = tuple[str, str | None, float | None]
 """Metric, label (its metric has one, or None), value (None: not known)."""
 
 
-def load_metrics(connection: Connection, jobs: list[str]) -> list[Sample]:
+def load_metrics(connection: Connection) -> list[Sample]:
     """The metrics of the tables; of Dagster's only where they are."""
     found = connection.execute(_METRICS).fetchall()
     there = connection.execute("SELECT to_regclass('dagster.daemon_heartbeats')").fetchone()
     if there and there[0]:
-        found += connection.execute(_DAGSTER, (jobs, database_id(connection))).fetchall()
+        found += connection.execute(_DAGSTER, (DATABASE_TAG, database_id(connection))).fetchall()
     return [(name, label, value) for name, label, value in found]
 
 

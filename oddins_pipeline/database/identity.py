@@ -8,6 +8,9 @@ import psycopg
 
 from oddins_pipeline.database.connection import Connection
 
+DATABASE_TAG = "oddins/database"
+"""The tag of a Dagster run: the id of the database that it writes to."""
+
 _IDENTITY = """
 SELECT system_identifier, oid FROM pg_control_system(), pg_database
 WHERE datname = current_database()

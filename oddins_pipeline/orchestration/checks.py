@@ -6,7 +6,6 @@ ready-made checks do not fit: a backfill of one season moves the last materializ
 all that its freshness checks read, and the columns are fixed by the migrations.
 """
 
-import logging
 from collections.abc import Callable, Collection, Iterable, Iterator
 from datetime import datetime, timezone
 from typing import Any, NamedTuple, TypeVar
@@ -28,8 +27,6 @@ from oddins_pipeline.pipeline.staleness import is_stale, stale_after
 from oddins_pipeline.pipeline.sync import after_commit
 
 T = TypeVar("T")
-
-logger = logging.getLogger(__name__)
 
 MAX_LOST_PERCENT = 0.5
 MAX_GAINED_PERCENT = 10
@@ -289,7 +286,9 @@ LIST_CHECKS = (
 def catalog_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
     """One query over the catalog, and a result for each check that was selected."""
     run: RunSession = context.resources.sync_session
-    facts = load_for_checks(run, LEAGUES, lambda: load_league_facts(run))
-    run.finish(CHECKS_STEP)
+    try:
+        facts = load_for_checks(run, LEAGUES, lambda: load_league_facts(run))
+    finally:
+        run.finish(CHECKS_STEP)
     if facts is not None:
         yield from results(CHECKS, facts, context.selected_asset_check_keys)

@@ -98,14 +98,16 @@ def _launch_cause(entries: Sequence[dg.EventLogEntry]) -> str:
     """What ended the run, or else what the launcher or the queue reported, errors first."""
     events = [entry.dagster_event for entry in reversed(entries) if entry.dagster_event]
     ends = [event.message or _STOCK for event in events if event.event_type in TERMINAL_EVENTS]
-    told = [event for event in events if event.is_engine_event]
+    reports = [event for event in events if event.is_engine_event]
     errors = [
         f"{event.message}: {event.engine_event_data.error.message}"
-        for event in told
+        for event in reports
         if event.engine_event_data.error
     ]
     own = [end for end in ends if not end.startswith(_STOCK)]
-    return next(iter([*own, *errors, *(event.message or "" for event in told), *ends]), TERMINATED)
+    return next(
+        iter([*own, *errors, *(event.message or "" for event in reports), *ends]), TERMINATED
+    )
 
 
 def last_event_at(events: Sequence[dg.EventLogEntry]) -> datetime | None:

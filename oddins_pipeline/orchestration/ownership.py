@@ -9,10 +9,7 @@ from dataclasses import dataclass
 import dagster as dg
 
 from oddins_pipeline.database.connection import Connection, database_errors
-from oddins_pipeline.database.identity import database_id
-
-DATABASE_TAG = "oddins/database"
-"""The id of the database that a run writes to."""
+from oddins_pipeline.database.identity import DATABASE_TAG, database_id
 
 
 @dataclass(frozen=True)

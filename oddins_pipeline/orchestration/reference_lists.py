@@ -78,8 +78,10 @@ def build_checks(spec: ReferenceList) -> dg.AssetChecksDefinition:
     )
     def evaluate(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         run: RunSession = context.resources.sync_session
-        facts = load_for_checks(run, spec.entity, lambda: load(run))
-        run.finish(f"{spec.name}_checks")
+        try:
+            facts = load_for_checks(run, spec.entity, lambda: load(run))
+        finally:
+            run.finish(f"{spec.name}_checks")
         if facts is not None:
             yield from results(checks, facts, context.selected_asset_check_keys)
 

@@ -26,8 +26,6 @@ from oddins_pipeline.pipeline.staleness import stale_after
 
 logger = logging.getLogger(__name__)
 
-JOBS = [f"sync_{entity.label}" for entity in ENTITIES] + ["backfill_seasons"]
-
 METRICS: dict[str, tuple[str, tuple[str, ...]]] = {
     "up": ("1 when the catalog can be read", ()),
     "last_sync_timestamp_seconds": ("When the last sync succeeded", ("entity",)),
@@ -101,7 +99,7 @@ def _samples(connection: Connection, settings: Settings) -> Iterator[Sample]:
     yield "requests_limit", account.day_limit
     yield "requests_used_today", status["requests_today"]
     yield "sync_running", lock.holder(connection) is not None
-    for name, label, value in load_metrics(connection, JOBS):
+    for name, label, value in load_metrics(connection):
         yield (name, value) if label is None else (name, label, value)
     for receiver in receivers.load(connection):
         yield "deliveries_pending", receiver.name, pending_count(connection, receiver)

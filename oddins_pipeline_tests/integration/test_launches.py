@@ -35,7 +35,7 @@ def refused(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     instance.report_run_failed(run)
 
 
-def told(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
+def reported(instance: dg.DagsterInstance, run: dg.DagsterRun) -> None:
     instance.report_engine_event("back-off: pull access denied for oddins:9", run)
     instance.report_run_failed(run)
 
@@ -57,7 +57,7 @@ def tick(instance: dg.DagsterInstance) -> None:
     evaluate_failures(dg.build_sensor_context(instance=instance))
 
 
-@pytest.mark.parametrize("end", [refused, told, late])
+@pytest.mark.parametrize("end", [refused, reported, late])
 def test_a_run_that_was_never_started_is_a_failure_of_each_of_its_entities(
     instance: dg.DagsterInstance,
     service: Service,

@@ -20,7 +20,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.database.lock import lock_id
-from oddins_pipeline.pipeline.metrics import JOBS, CatalogCollector
+from oddins_pipeline.pipeline.metrics import CatalogCollector
 from oddins_pipeline.sample_provider import generate_leagues
 from oddins_pipeline_tests.support.responses import serve
 from oddins_pipeline_tests.support.service import KEY, Service
@@ -179,12 +179,6 @@ def test_every_alert_is_named_by_the_entry_that_it_links_to() -> None:
         page, _, anchor = rule["annotations"]["runbook"].partition("#")
         assert (PROJECT / page).is_file()
         assert f"`{rule['alert']}`" in by_anchor[anchor]
-
-
-def test_the_jobs_of_the_metrics_are_those_of_the_definitions() -> None:
-    from oddins_pipeline.orchestration.jobs import BACKFILL_JOB, SYNC_JOBS
-
-    assert sorted(JOBS) == sorted([BACKFILL_JOB, *(job.name for job in SYNC_JOBS)])
 
 
 @needs_promtool

@@ -20,9 +20,10 @@ from dagster._core.remote_origin import (
 )
 
 from oddins_pipeline.config.automation import AutomationSettings
+from oddins_pipeline.database.identity import DATABASE_TAG
 from oddins_pipeline.definitions import build_definitions
 from oddins_pipeline.orchestration.jobs import ASSET_JOB, BACKFILL_JOB, SYNC_JOB
-from oddins_pipeline.orchestration.ownership import DATABASE_TAG, load_owner
+from oddins_pipeline.orchestration.ownership import load_owner
 from oddins_pipeline.orchestration.schedules import build_schedules
 from oddins_pipeline.orchestration.sensors import build_sensors
 from oddins_pipeline_tests.support.daemon import YAML, instance_at, owner_of

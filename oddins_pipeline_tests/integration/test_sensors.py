@@ -16,10 +16,10 @@ import psycopg
 import pytest
 
 from oddins_pipeline.config.automation import AutomationSettings
+from oddins_pipeline.database.identity import DATABASE_TAG
 from oddins_pipeline.database.lock import lock_id
 from oddins_pipeline.definitions import build_definitions
 from oddins_pipeline.orchestration.jobs import BACKFILL_JOB, CLAIM_TAG, REQUEST_TAG, SYNC_JOB
-from oddins_pipeline.orchestration.ownership import DATABASE_TAG
 from oddins_pipeline.orchestration.schedules import build_schedules
 from oddins_pipeline.orchestration.sensors import build_sensors
 from oddins_pipeline_tests.support.daemon import (
