@@ -14,8 +14,15 @@ import psycopg
 import pytest
 
 from oddins_pipeline.database.lock import lock_id
+from oddins_pipeline.orchestration.runs import GRACE_PERIOD
 from oddins_pipeline.sample_provider import generate_leagues
 from oddins_pipeline_tests.support.daemon import YAML
+from oddins_pipeline_tests.support.everything import (
+    EVERYTHING,
+    archived_since,
+    assert_everything_whole,
+    serve_everything,
+)
 from oddins_pipeline_tests.support.kills import (
     COMMAND,
     MATERIALIZE,
@@ -26,6 +33,7 @@ from oddins_pipeline_tests.support.kills import (
     content_of,
     other,
     spread,
+    wait_until_free,
     when,
 )
 from oddins_pipeline_tests.support.responses import serve
@@ -38,19 +46,27 @@ UNPUBLISHED = {"before archive", "before commit", "in COPY"}
 Entries = list[dict[str, Any]]
 
 
+def dagster_home(directory: Path) -> Path:
+    """A home of Dagster's with the project's dagster.yaml."""
+    home = directory / "dagster_home"
+    home.mkdir()
+    shutil.copy(YAML, home)
+    return home
+
+
 class Pace:
     """How long an undisturbed sync takes here and now, in seconds: all of it, and what comes
-    after its request.
+    after its first request.
     """
 
     def __init__(self, service: Service, *victim: Any) -> None:
         self.service, self.victim = service, victim
-        started = time.monotonic()
+        started, asked = time.monotonic(), len(service.provider.requests)
         undisturbed = self.begin()
         undisturbed.end()
         assert undisturbed.process.returncode == 0
         self.whole = time.monotonic() - started
-        self.rest = time.monotonic() - service.provider.requests[-1][0]
+        self.rest = time.monotonic() - service.provider.requests[asked][0]
 
     def begin(self) -> Victim:
         return Victim(self.service, *self.victim)
@@ -85,9 +101,7 @@ def test_a_killed_sync_leaves_a_whole_response_wherever_it_is_hit(
 ) -> None:
     entries = generate_leagues(1)
     serve(service, entries)
-    home = tmp_path / "dagster_home"
-    home.mkdir()
-    shutil.copy(YAML, home)
+    home = dagster_home(tmp_path)
     assert service.sync().code == 0
     shown = content_of(entries)
     pace, states = Pace(service, tmp_path, command, {"DAGSTER_HOME": str(home)}), []
@@ -111,6 +125,37 @@ def test_a_killed_sync_leaves_a_whole_response_wherever_it_is_hit(
     serve(service, entries)
     assert service.sync("--force").code == 0
     assert content_now(service) == content_of(entries)
+    left = service.query("SELECT count(*) FROM dagster.runs WHERE status = 'STARTED'")
+    assert left == [(0,)], "the next sync ends the runs that died"
+
+
+@pytest.mark.soak
+def test_a_killed_run_of_everything_leaves_each_entity_whole(
+    service: Service, tmp_path: Path, record_property: Callable[..., None]
+) -> None:
+    turn = 0
+    serve_everything(service, turn)
+    home = {"DAGSTER_HOME": str(dagster_home(tmp_path))}
+    Victim(service, tmp_path, EVERYTHING, home).end()
+    pace, states = Pace(service, tmp_path, EVERYTHING, home), []
+    assert_everything_whole(service)
+    for turn in range(1, KILLS + 1):
+        serve_everything(service, turn)
+        victim = pace.hit(signal.SIGKILL, (turn - 0.5) / KILLS, fetched=bool(turn % 4))
+        victim.end()
+        wait_until_free(service, 5)
+        published = assert_everything_whole(service).count(turn)
+        states.append(f"{published} of {archived_since(service, victim.before)} published")
+    record_property("everything SIGKILL", spread(states))
+    serve_everything(service, turn + 1)
+    asked = len(service.provider.requests)
+    last = pace.begin()
+    last.end()
+    assert last.process.returncode == 0
+    assert len(service.provider.requests) == asked + 3, "one request an entity"
+    assert assert_everything_whole(service) == [turn + 1] * 3
+    time.sleep(GRACE_PERIOD.total_seconds())
+    assert service.sync("--force").code == 0
     left = service.query("SELECT count(*) FROM dagster.runs WHERE status = 'STARTED'")
     assert left == [(0,)], "the next sync ends the runs that died"
 
