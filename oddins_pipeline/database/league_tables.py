@@ -77,7 +77,8 @@ def _staged() -> str:
 @lru_cache
 def _merges() -> tuple[Merge, Merge, Merge, Merge]:
     """How the staged rows become the tables', parents first."""
-    from oddins_pipeline.schema import countries, leagues, merged_columns, season_coverage, seasons
+    from oddins_pipeline.schema import countries, leagues, season_coverage, seasons
+    from oddins_pipeline.schema.columns import merged_columns
 
     return (
         _countries(merged_columns(countries)),

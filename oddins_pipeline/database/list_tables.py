@@ -24,7 +24,8 @@ def write_list(
     feed_payload: int | None,
 ) -> TableCounts:
     """Writes the batch, and delists what it no longer holds."""
-    from oddins_pipeline.schema import CATALOG, merged_columns
+    from oddins_pipeline.schema import CATALOG
+    from oddins_pipeline.schema.columns import merged_columns
 
     table = CATALOG[spec.name]
     columns, staged = merged_columns(table), f"staged_{spec.name}"

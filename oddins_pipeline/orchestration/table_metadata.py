@@ -6,7 +6,7 @@ import dagster as dg
 from sqlalchemy import Column, Table, UniqueConstraint
 from sqlalchemy.dialects import postgresql
 
-from oddins_pipeline.schema import unique_columns
+from oddins_pipeline.schema.columns import unique_columns
 
 _DIALECT = postgresql.dialect()  # type: ignore[no-untyped-call]
 

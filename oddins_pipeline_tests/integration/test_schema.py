@@ -9,6 +9,7 @@ from oddins_pipeline import schema
 from oddins_pipeline.catalog.rows import CountryRow, LeagueRow, SeasonRow
 from oddins_pipeline.database.schema_check import differences
 from oddins_pipeline.orchestration.table_metadata import column_schema
+from oddins_pipeline.schema.columns import merged_columns
 
 
 def test_the_migrated_database_is_what_schema_defines(any_database: str) -> None:
@@ -49,10 +50,10 @@ def test_other_tables_are_not_looked_at(database: str) -> None:
 
 
 def test_the_rows_have_the_fields_of_the_tables() -> None:
-    assert CountryRow._fields == schema.merged_columns(schema.countries)
-    names = set(schema.merged_columns(schema.leagues))
+    assert CountryRow._fields == merged_columns(schema.countries)
+    names = set(merged_columns(schema.leagues))
     assert {*LeagueRow._fields} - {"country_name"} == names - {"country_id", "slug"}
-    seasons, coverage = map(schema.merged_columns, (schema.seasons, schema.season_coverage))
+    seasons, coverage = map(merged_columns, (schema.seasons, schema.season_coverage))
     assert SeasonRow._fields == ("provider_league_id", *seasons[1:], *coverage[1:])
 
 

@@ -14,7 +14,8 @@ from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.orchestration.change_summary import escaped
 from oddins_pipeline.orchestration.table_metadata import column_lineage, response_schema
 from oddins_pipeline.sample_provider import generate_leagues
-from oddins_pipeline.schema import CATALOG, NOT_COMPARED
+from oddins_pipeline.schema import CATALOG
+from oddins_pipeline.schema.columns import NOT_COMPARED
 from oddins_pipeline_tests.support.materialize import materialize
 from oddins_pipeline_tests.support.responses import serve
 from oddins_pipeline_tests.support.service import KEY, Service
