@@ -12,7 +12,7 @@ from oddins_pipeline.orchestration.checks import catalog_checks
 from oddins_pipeline.orchestration.io_manager import postgres_io_manager
 from oddins_pipeline.orchestration.jobs import SYNC_JOBS
 from oddins_pipeline.orchestration.pruning import prune_runs
-from oddins_pipeline.orchestration.reference_lists import build_asset, build_checks
+from oddins_pipeline.orchestration.reference_lists import build_asset, build_list_checks
 from oddins_pipeline.orchestration.schedules import build_schedules
 from oddins_pipeline.orchestration.sensors import build_sensors
 from oddins_pipeline.orchestration.session import api_football, sync_session
@@ -26,7 +26,7 @@ def build_definitions(**overrides: Any) -> dg.Definitions:
         jobs=[*SYNC_JOBS, backfill_seasons, prune_runs],
         schedules=build_schedules(automation),
         sensors=build_sensors(automation),
-        asset_checks=[catalog_checks, *map(build_checks, LISTS)],
+        asset_checks=[catalog_checks, *map(build_list_checks, LISTS)],
         executor=dg.in_process_executor,
         resources={
             "sync_session": sync_session,

@@ -8,14 +8,15 @@ from dagster._core.definitions.dependency import NodeHandle
 from pydantic import Field
 
 from oddins_pipeline.catalog.entities import LEAGUES
+from oddins_pipeline.catalog.requests import Params
 from oddins_pipeline.database.payloads import Payload
 from oddins_pipeline.orchestration.checks import evaluations
 from oddins_pipeline.orchestration.io_manager import Slice
-from oddins_pipeline.orchestration.jobs import CATALOG, CHECKS_STEP, FIRST, OWNERS, RAW
+from oddins_pipeline.orchestration.jobs import CATALOG, CHECK_STEPS, FIRST, OWNERS, RAW
 from oddins_pipeline.orchestration.session import RunSession
 from oddins_pipeline.orchestration.table_metadata import response_schema, table_metadata
 from oddins_pipeline.pipeline.league_sync import LEAGUE_SYNC, LeagueFilter
-from oddins_pipeline.pipeline.sync import Sync
+from oddins_pipeline.pipeline.sync import Sync, SyncPlan
 from oddins_pipeline.schema import CATALOG as ALL_TABLES
 
 TABLES = {name: ALL_TABLES[name] for name in LEAGUES.tables}
@@ -34,13 +35,9 @@ _KEPT = (
 )
 
 
-class LeaguesConfig(dg.Config):
-    """Which part of the provider's list to fetch. Nothing set: the whole list."""
+class SyncConfig(dg.Config):
+    """How to sync an entity."""
 
-    season: int | None = Field(None, description="Only this year; adds and updates, never delists.")
-    country: str | None = Field(None, description="Only this country's leagues.")
-    league: int | None = Field(None, description="Only the league with this provider id.")
-    current: bool = Field(False, description="Only each league's current or last season.")
     force: bool = Field(
         False,
         description="Skip the shrinkage check and the quarantine limit; every other check still"
@@ -49,6 +46,28 @@ class LeaguesConfig(dg.Config):
     replay: bool = Field(
         False, description="Publish the newest archived full response again, without a request."
     )
+
+
+class LeaguesConfig(SyncConfig):
+    """Which part of the provider's list to fetch. Nothing set: the whole list."""
+
+    season: int | None = Field(None, description="Only this year; adds and updates, never delists.")
+    country: str | None = Field(None, description="Only this country's leagues.")
+    league: int | None = Field(None, description="Only the league with this provider id.")
+    current: bool = Field(False, description="Only each league's current or last season.")
+
+
+def fetch(
+    context: dg.AssetExecutionContext, plan: SyncPlan[Any], config: SyncConfig, params: Params
+) -> dg.Output[Any]:
+    """Begins the sync of an entity: one response, or the archived one with `replay`."""
+    run: RunSession = context.resources.sync_session
+    with run.step_of(plan.entity) as progress:
+        progress.sync = Sync(run.session, plan, force=config.force)
+        if config.replay:
+            return versioned(progress.sync.replayed())
+        client = context.resources.api_football()
+        return versioned(client.fetch(plan.entity.path, params))
 
 
 @dg.asset(
@@ -66,14 +85,8 @@ class LeaguesConfig(dg.Config):
 )
 def raw_leagues(context: dg.AssetExecutionContext, config: LeaguesConfig) -> dg.Output[Any]:
     """Fetches one response, or loads the archived one with `replay`."""
-    run: RunSession = context.resources.sync_session
-    with run.step_of(LEAGUES) as progress:
-        progress.sync = Sync(run.session, LEAGUE_SYNC, force=config.force)
-        query = LeagueFilter(config.season, config.country, config.league, config.current)
-        if config.replay:
-            return versioned(progress.sync.replayed())
-        client = context.resources.api_football()
-        return versioned(client.fetch(LEAGUES.path, query.params))
+    query = LeagueFilter(config.season, config.country, config.league, config.current)
+    return fetch(context, LEAGUE_SYNC, config, query.params)
 
 
 def versioned(value: Any, **options: Any) -> dg.Output[Any]:
@@ -114,7 +127,7 @@ def catalog(context: dg.AssetExecutionContext, raw_leagues: Payload) -> Iterator
             yield versioned(Slice(publication, table), output_name=table)
     # The batch is published whole: checks of tables that are not selected are about it as well.
     layer = context.op_execution_context.job_def.asset_layer
-    selected = layer.get_selected_entity_keys_for_node(NodeHandle(CHECKS_STEP, None))
+    selected = layer.get_selected_entity_keys_for_node(NodeHandle(CHECK_STEPS[LEAGUES.name], None))
     for evaluation in evaluations(run, selected):
         context.log_event(evaluation)
     run.finish(CATALOG)

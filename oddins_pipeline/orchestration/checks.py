@@ -6,9 +6,9 @@ ready-made checks do not fit: a backfill of one season moves the last materializ
 all that its freshness checks read, and the columns are fixed by the migrations.
 """
 
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import datetime, timezone
-from typing import Any, NamedTuple, TypeVar
+from typing import Any, NamedTuple
 
 import dagster as dg
 
@@ -21,12 +21,12 @@ from oddins_pipeline.database.catalog_facts import (
 )
 from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.orchestration.failures import to_dagster_failure
-from oddins_pipeline.orchestration.jobs import CHECKS_STEP, FIRST, RAW
+from oddins_pipeline.orchestration.jobs import CHECK_STEPS, FIRST, RAW
 from oddins_pipeline.orchestration.session import RunSession
 from oddins_pipeline.pipeline.staleness import is_stale, stale_after
 from oddins_pipeline.pipeline.sync import after_commit
 
-T = TypeVar("T")
+Load = Callable[[RunSession], ListFacts]
 
 MAX_LOST_PERCENT = 0.5
 MAX_GAINED_PERCENT = 10
@@ -42,13 +42,22 @@ class Result(NamedTuple):
 
 
 class Check(NamedTuple):
-    """A check of one asset; `decide` is pure."""
+    """A check of one asset, named like `decide`, which is pure."""
 
     asset: str
-    name: str
     severity: dg.AssetCheckSeverity
     description: str
     decide: Callable[[Any], Result]
+
+    @property
+    def name(self) -> str:
+        """The check's name within its asset."""
+        return self.decide.__name__
+
+    @property
+    def key(self) -> dg.AssetCheckKey:
+        """What Dagster knows it by."""
+        return dg.AssetCheckKey(dg.AssetKey(self.asset), self.name)
 
     @property
     def spec(self) -> dg.AssetCheckSpec:
@@ -56,30 +65,14 @@ class Check(NamedTuple):
         return dg.AssetCheckSpec(self.name, asset=self.asset, description=self.description)
 
 
-def results(
-    checks: Iterable[Check], facts: ListFacts, selected: Collection[dg.AssetCheckKey]
-) -> Iterator[dg.AssetCheckResult]:
-    """The result of each check that was selected."""
-    for check in checks:
-        if dg.AssetCheckKey(dg.AssetKey(check.asset), check.name) in selected:
-            result = check.decide(facts)
-            yield dg.AssetCheckResult(
-                asset_key=check.asset,
-                check_name=check.name,
-                passed=result.passed,
-                severity=check.severity,
-                description=result.words,
-            )
-
-
-def load_for_checks(run: RunSession, entity: Entity, load: Callable[[], T]) -> T | None:
+def _load_for_checks(run: RunSession, entity: Entity, load: Load) -> ListFacts | None:
     """What the checks of an entity need; None when it cannot be read after a publication, which
     must not fail the run. A run of checks alone fails. Raises Failure.
     """
     if run.of(entity).counts is not None:
-        return after_commit(load, None)
+        return after_commit(lambda: load(run), None)
     try:
-        return load()
+        return load(run)
     except OddinsError as error:
         raise to_dagster_failure(error) from None
 
@@ -96,11 +89,14 @@ def evaluations(
     if facts is None:
         return
     for check in CHECKS:
-        key = dg.AssetCheckKey(dg.AssetKey(check.asset), check.name)
-        if key not in evaluated:
+        if check.key not in evaluated:
             passed, words = check.decide(facts)
             yield dg.AssetCheckEvaluation(
-                key.asset_key, key.name, passed, severity=check.severity, description=words
+                check.key.asset_key,
+                check.name,
+                passed,
+                severity=check.severity,
+                description=words,
             )
 
 
@@ -139,7 +135,7 @@ def anomalies(facts: CatalogFacts) -> Result:
     )
 
 
-def one_coverage(facts: CatalogFacts) -> Result:
+def one_to_one(facts: CatalogFacts) -> Result:
     """Whether every season has its row."""
     missing = facts.seasons_without_coverage
     if missing:
@@ -215,7 +211,6 @@ _ERROR, _WARN = dg.AssetCheckSeverity.ERROR, dg.AssetCheckSeverity.WARN
 CHECKS = (
     Check(
         RAW,
-        "freshness",
         _ERROR,
         "The last full sync is younger than ODDINS_STALE_AFTER_HOURS, whatever partial ones"
         " did since.",
@@ -223,72 +218,65 @@ CHECKS = (
     ),
     Check(
         RAW,
-        "anomalies",
         _WARN,
         "The newest response holds nothing that was quarantined, unknown or duplicate but the known"
         " duplicates.",
         anomalies,
     ),
-    Check(
-        "leagues",
-        "row_count_change",
-        _WARN,
-        _ROW_COUNT_RULE,
-        row_count_change,
-    ),
-    Check("seasons", "no_orphan", _ERROR, "Each listed row has a listed parent.", no_orphan),
+    Check("leagues", _WARN, _ROW_COUNT_RULE, row_count_change),
+    Check("seasons", _ERROR, "Each listed row has a listed parent.", no_orphan),
+    Check("seasons", _WARN, "Each league has at most one current season.", one_current),
     Check(
         "seasons",
-        "one_current",
-        _WARN,
-        "Each league has at most one current season.",
-        one_current,
-    ),
-    Check(
-        "seasons",
-        "plausible_years",
         _WARN,
         "Years and dates fit together: no end before its start, none years off.",
         plausible_years,
     ),
-    Check(
-        "season_coverage", "one_to_one", _ERROR, "Each season has exactly one row.", one_coverage
-    ),
+    Check("season_coverage", _ERROR, "Each season has exactly one row.", one_to_one),
 )
 
 
-LIST_CHECKS = (
-    Check(
-        "",
-        "freshness",
-        _WARN,
-        "The last sync is younger than ODDINS_LISTS_STALE_AFTER_HOURS.",
-        freshness,
-    ),
-    Check(
-        "",
-        "row_count_change",
-        _WARN,
-        _ROW_COUNT_RULE,
-        row_count_change,
-    ),
-)
-"""Of every reference list."""
+def list_checks(name: str) -> tuple[Check, ...]:
+    """The checks of a reference list."""
+    limit = "The last sync is younger than ODDINS_LISTS_STALE_AFTER_HOURS."
+    return (
+        Check(name, _WARN, limit, freshness),
+        Check(name, _WARN, _ROW_COUNT_RULE, row_count_change),
+    )
 
 
-@dg.multi_asset_check(
-    name=CHECKS_STEP,
-    can_subset=True,
-    required_resource_keys={"sync_session"},
-    op_tags=FIRST,
-    specs=[check.spec for check in CHECKS],
-)
-def catalog_checks(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
-    """One query over the catalog, and a result for each check that was selected."""
-    run: RunSession = context.resources.sync_session
-    try:
-        facts = load_for_checks(run, LEAGUES, lambda: load_league_facts(run))
-    finally:
-        run.finish(CHECKS_STEP)
-    if facts is not None:
-        yield from results(CHECKS, facts, context.selected_asset_check_keys)
+def build_checks(
+    entity: Entity, checks: Sequence[Check], load: Load, description: str
+) -> dg.AssetChecksDefinition:
+    """One step over the facts that `load` reads: a result for each check that was selected."""
+    step = CHECK_STEPS[entity.name]
+
+    @dg.multi_asset_check(
+        name=step,
+        can_subset=True,
+        required_resource_keys={"sync_session"},
+        op_tags=FIRST,
+        specs=[check.spec for check in checks],
+        description=description,
+    )
+    def evaluate(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
+        run: RunSession = context.resources.sync_session
+        try:
+            facts = _load_for_checks(run, entity, load)
+        finally:
+            run.finish(step)
+        for check in checks if facts else ():
+            if check.key in context.selected_asset_check_keys:
+                passed, words = check.decide(facts)
+                yield dg.AssetCheckResult(
+                    asset_key=check.asset,
+                    check_name=check.name,
+                    passed=passed,
+                    severity=check.severity,
+                    description=words,
+                )
+
+    return evaluate
+
+
+catalog_checks = build_checks(LEAGUES, CHECKS, load_league_facts, "One query over the catalog.")

@@ -7,7 +7,6 @@ import dagster as dg
 
 from oddins_pipeline.catalog.entities import LEAGUES, Entity
 from oddins_pipeline.catalog.lists import LISTS
-from oddins_pipeline.catalog.reference_list import ReferenceList
 
 # The data version, which lets consumers react to changes only, has been beta since Dagster 1.3; so
 # are owners and links to the source. The others are about Dagster's own calls.
@@ -20,7 +19,6 @@ warnings.filterwarnings(
 OWNERS = ["team:odds-data"]
 RAW = "raw_leagues"
 CATALOG = "catalog"
-CHECKS_STEP = "catalog_checks"
 BACKFILL_STEP = "backfill_season"
 WRITES = {
     LEAGUES.name: frozenset({RAW, CATALOG, BACKFILL_STEP}),
@@ -28,8 +26,8 @@ WRITES = {
 }
 """Entity → the steps whose failure is its failure."""
 
-CHECKS = {
-    LEAGUES.name: CHECKS_STEP,
+CHECK_STEPS = {
+    LEAGUES.name: "catalog_checks",
     **{spec.entity.name: f"{spec.name}_checks" for spec in LISTS},
 }
 STEPS = frozenset().union(*WRITES.values())
@@ -69,25 +67,20 @@ def sync_job(entity: Entity) -> str:
 SYNC_JOB = sync_job(LEAGUES)
 ASSETS = (RAW, *LEAGUES.tables)
 
-sync_leagues = dg.define_asset_job(
-    SYNC_JOB,
-    # By key: a consumer's assets in the same code location are not ours to run.
-    selection=dg.AssetSelection.assets(*ASSETS),
-    description="Fetches the whole list of competitions and publishes it.",
-    # Ahead of any number of backfills in the queue.
-    tags={**MAX_RUNTIME_TAG, "dagster/priority": "10"},
-    owners=OWNERS,
-)
 
-
-def _list_job(spec: ReferenceList) -> Any:
+def _asset_job(entity: Entity, assets: tuple[str, ...], content: str, priority: int) -> Any:
     return dg.define_asset_job(
-        sync_job(spec.entity),
-        selection=dg.AssetSelection.assets(spec.name),
-        description=f"Fetches the {spec.name} and publishes them.",
-        tags={**MAX_RUNTIME_TAG, "dagster/priority": "5"},
+        sync_job(entity),
+        # By key: a consumer's assets in the same code location are not ours to run.
+        selection=dg.AssetSelection.assets(*assets),
+        description=f"Fetches {content} and publishes it.",
+        # Ahead of any number of backfills in the queue.
+        tags={**MAX_RUNTIME_TAG, "dagster/priority": str(priority)},
         owners=OWNERS,
     )
 
 
-SYNC_JOBS = (sync_leagues, *(_list_job(spec) for spec in LISTS))
+SYNC_JOBS = (
+    _asset_job(LEAGUES, ASSETS, "the whole list of competitions", 10),
+    *(_asset_job(spec.entity, (spec.name,), f"the list of {spec.name}", 5) for spec in LISTS),
+)

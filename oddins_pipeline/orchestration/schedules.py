@@ -1,6 +1,6 @@
 """The schedules: the daily sync, the weekly ones of the lists, and the deletion of old runs."""
 
-from collections.abc import Iterator
+from collections.abc import Callable
 
 import dagster as dg
 
@@ -17,54 +17,48 @@ from oddins_pipeline.orchestration.runs import sync_in_progress
 
 def build_schedules(settings: AutomationSettings) -> list[dg.ScheduleDefinition]:
     """The schedules, running by themselves with ODDINS_AUTOMATION=on."""
+    on = settings.automation == "on"
+    status = dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED
+    daily = "Once a day, away from 00:00 UTC, when the provider's quota resets."
     weekly = "Once a week: the provider seldom changes the {}."
+    syncs = [("daily_league_sync", LEAGUES, settings.sync_cron, daily)]
+    syncs += [
+        (f"weekly_{spec.name}_sync", spec.entity, settings.lists_cron, weekly.format(spec.name))
+        for spec in LISTS
+    ]
     return [
-        _sync_schedule(
-            "daily_league_sync",
-            LEAGUES,
-            settings.sync_cron,
-            settings,
-            "Once a day, away from 00:00 UTC, when the provider's quota resets.",
-        ),
         *(
-            _sync_schedule(
-                f"weekly_{spec.name}_sync",
-                spec.entity,
-                settings.lists_cron,
-                settings,
-                weekly.format(spec.name),
+            dg.ScheduleDefinition(
+                name=name,
+                job_name=sync_job(entity),
+                cron_schedule=cron,
+                execution_timezone=settings.sync_timezone,
+                execution_fn=_evaluation(entity),
+                default_status=status,
+                owners=OWNERS,
+                description=description,
             )
-            for spec in LISTS
+            for name, entity, cron, description in syncs
         ),
         dg.ScheduleDefinition(
             name="weekly_pruning",
             job_name=PRUNE_JOB,
             cron_schedule="40 3 * * 0",
-            default_status=_status(settings),
+            default_status=status,
             owners=OWNERS,
             description="Deletes Dagster's runs and events that are past ODDINS_KEEP_RUNS_DAYS.",
         ),
     ]
 
 
-def _sync_schedule(
-    name: str, entity: Entity, cron: str, settings: AutomationSettings, description: str
-) -> dg.ScheduleDefinition:
-    @dg.schedule(
-        name=name,
-        job_name=sync_job(entity),
-        cron_schedule=cron,
-        execution_timezone=settings.sync_timezone,
-        default_status=_status(settings),
-        description=description,
-        owners=OWNERS,
-    )
-    def scheduled_sync(
-        context: dg.ScheduleEvaluationContext,
-    ) -> Iterator[dg.RunRequest | dg.SkipReason]:
-        yield _request_or_skip(context.instance, entity)
+Evaluation = Callable[[dg.ScheduleEvaluationContext], dg.RunRequest | dg.SkipReason]
 
-    return scheduled_sync
+
+def _evaluation(entity: Entity) -> Evaluation:
+    def evaluate(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
+        return _request_or_skip(context.instance, entity)
+
+    return evaluate
 
 
 def _request_or_skip(instance: dg.DagsterInstance, entity: Entity) -> dg.RunRequest | dg.SkipReason:
@@ -78,8 +72,3 @@ def _request_or_skip(instance: dg.DagsterInstance, entity: Entity) -> dg.RunRequ
         return dg.RunRequest()
     reason = sync_in_progress(instance, owner, entity)
     return dg.SkipReason(reason) if reason else dg.RunRequest(tags=owner.tags)
-
-
-def _status(settings: AutomationSettings) -> dg.DefaultScheduleStatus:
-    on = settings.automation == "on"
-    return dg.DefaultScheduleStatus.RUNNING if on else dg.DefaultScheduleStatus.STOPPED

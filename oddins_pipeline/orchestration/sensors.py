@@ -5,6 +5,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import dagster as dg
 
@@ -72,14 +73,14 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
     """The sensors, running by themselves with ODDINS_AUTOMATION=on."""
     on = settings.automation == "on"
     status = dg.DefaultSensorStatus.RUNNING if on else dg.DefaultSensorStatus.STOPPED
+    ours: dict[str, Any] = {"default_status": status, "owners": OWNERS}
     return [
         dg.SensorDefinition(
             name="backfill_requests_sensor",
             evaluation_fn=evaluate_backfills,
             job_name=BACKFILL_JOB,
             minimum_interval_seconds=15,
-            default_status=status,
-            owners=OWNERS,
+            **ours,
             description="Starts a backfill for each season in `backfill_requests`, and follows"
             " every request to done or failed.",
         ),
@@ -88,8 +89,7 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
             evaluation_fn=evaluate_catch_up,
             jobs=list(SYNC_JOBS),
             minimum_interval_seconds=30,
-            default_status=status,
-            owners=OWNERS,
+            **ours,
             description="Requests a full sync of what is stale, with growing pauses; writes the"
             " events of a stale catalog and of a subscription that ends.",
         ),
@@ -97,8 +97,7 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
             name="sync_failure_sensor",
             evaluation_fn=evaluate_failures,
             minimum_interval_seconds=30,
-            default_status=status,
-            owners=OWNERS,
+            **ours,
             description="Records every run that terminated unexpectedly, or was never started, in"
             " `provider_sync_state`, and fails it when Dagster has not noticed.",
         ),
@@ -106,8 +105,7 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
             name="webhook_delivery_sensor",
             evaluation_fn=evaluate_deliveries,
             minimum_interval_seconds=15,
-            default_status=status,
-            owners=OWNERS,
+            **ours,
             description="Sends events to the webhook receivers, at least once and in order.",
         ),
         # The one that Dagster adds where none is does not follow the switch.

@@ -27,7 +27,7 @@ from oddins_pipeline.orchestration.failures import (
     step_failure,
     to_dagster_failure,
 )
-from oddins_pipeline.orchestration.jobs import CHECKS, PAYLOAD_TAG, STEPS, VERSION_TAG, WRITES
+from oddins_pipeline.orchestration.jobs import CHECK_STEPS, PAYLOAD_TAG, STEPS, VERSION_TAG, WRITES
 from oddins_pipeline.orchestration.ownership import load_owner, location_of
 from oddins_pipeline.orchestration.runs import fail_orphaned_runs, keys_of
 from oddins_pipeline.pipeline.failures import RunFailure, record_failure
@@ -105,7 +105,7 @@ class RunSession:
         try:
             yield progress
         except BaseException as error:
-            self.finish(*WRITES[entity.name], CHECKS[entity.name])
+            self.finish(*WRITES[entity.name], CHECK_STEPS[entity.name])
             if not isinstance(error, OddinsError):
                 raise
             progress.error = error
@@ -152,7 +152,7 @@ def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
             fail_orphaned_runs(instance, session.connection, workspace, owner)
             return session
 
-        steps = planned_steps(instance, dagster_run) & {*STEPS, *CHECKS.values()}
+        steps = planned_steps(instance, dagster_run) & {*STEPS, *CHECK_STEPS.values()}
         run = RunSession(None, opening, set(steps))
         yield run
         stack.close()
