@@ -9,7 +9,6 @@ from __future__ import annotations
 
 import json
 import time
-import urllib.request
 import zlib
 from collections.abc import Iterable, Iterator
 from typing import Any
@@ -18,7 +17,7 @@ import psycopg
 from pydantic_core import from_json
 from slugify import slugify
 
-from benchmarks.responses import COLUMNS, Row, Rows, plain_rows
+from benchmarks.responses import COLUMNS, Row, Rows, fetch, plain_rows
 
 _FLAGS = COLUMNS["season_coverage"][2:]
 _SEASONS = "FROM staged_seasons s JOIN leagues l USING (provider_league_id)"
@@ -59,14 +58,6 @@ def load(url: str, provider: str) -> float:
         with connection.transaction():
             _publish(connection, body, rows)
         return time.perf_counter() - started
-
-
-def fetch(provider: str) -> bytes:
-    """The response's content, decompressed."""
-    headers = {"x-apisports-key": "bench", "accept-encoding": "gzip"}
-    request = urllib.request.Request(f"{provider}/leagues", headers=headers)  # noqa: S310 - loopback
-    with urllib.request.urlopen(request) as response:  # noqa: S310 - loopback
-        return zlib.decompress(response.read(), 31)
 
 
 def _publish(connection: psycopg.Connection[Any], body: bytes, rows: Rows) -> None:

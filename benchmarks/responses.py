@@ -1,17 +1,14 @@
-"""The responses of one size, and their rows by the simplest code: shared by peers and checks.
+"""A response and its rows by the simplest code: shared by peers and checks.
 
-Nothing here uses the package's models, so that a check against it is independent.
+Nothing here imports the package: a check against it is independent, a peer's process is its own.
 """
 
 from __future__ import annotations
 
-import copy
-import json
-import random
 import re
+import urllib.request
+import zlib
 from typing import Any, NamedTuple
-
-from oddins_pipeline.sample_provider import generate_leagues
 
 Entry = dict[str, Any]
 Row = tuple[Any, ...]
@@ -46,39 +43,12 @@ class Rows(NamedTuple):
     season_coverage: list[Row]
 
 
-def three_responses(scale: float) -> dict[str, list[Entry]]:
-    """State → entries: a first response, the same in another order, and one with 1 % changed."""
-    first = generate_leagues(scale)
-    generator = random.Random(2)  # noqa: S311 - a repeatable shuffle
-    again = first[:]
-    generator.shuffle(again)
-    return {
-        "first load": first,
-        "unchanged": again,
-        "1 % changed": [_changed(entry) for entry in again],
-    }
-
-
-def _changed(entry: Entry) -> Entry:
-    """Every hundredth league renamed, and about 1 % of the seasons with another flag."""
-    number = entry["league"]["id"]
-    if number % 10 not in {3, 7} and number % 100:
-        return entry
-    new = copy.deepcopy(entry)
-    if number % 100 == 0:
-        new["league"]["name"] += " Renamed"
-    for season in new["seasons"]:
-        if (number // 10 + season["year"]) % 20 == 0:
-            season["coverage"]["odds"] = not season["coverage"]["odds"]
-    return new
-
-
-def body_of(entries: list[Entry]) -> bytes:
-    """A full response as the provider serializes it."""
-    envelope = {"get": "leagues", "parameters": [], "errors": [], "results": len(entries)}
-    paging = {"current": 1, "total": 1}
-    value = {**envelope, "paging": paging, "response": entries}
-    return json.dumps(value, separators=(",", ":"), ensure_ascii=False).encode()
+def fetch(provider: str) -> bytes:
+    """The response's content, decompressed."""
+    headers = {"x-apisports-key": "bench", "accept-encoding": "gzip"}
+    request = urllib.request.Request(f"{provider}/leagues", headers=headers)  # noqa: S310 - loopback
+    with urllib.request.urlopen(request) as response:  # noqa: S310 - loopback
+        return zlib.decompress(response.read(), 31)
 
 
 def plain_rows(entries: list[Entry]) -> Rows:

@@ -9,8 +9,7 @@ import psycopg
 from pydantic_core import from_json
 from slugify import slugify
 
-from benchmarks.floor import fetch
-from benchmarks.responses import COLUMNS, Row, plain_rows
+from benchmarks.responses import COLUMNS, Row, fetch, plain_rows
 
 Connection = psycopg.Connection[Any]
 
