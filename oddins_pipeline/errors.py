@@ -14,6 +14,7 @@ OddinsError
 ├── NoSeasonError               a backfill was started without a season
 ├── SourceMismatchError         the database was filled by another source
 ├── NotInCatalogError           a user named what the catalog does not have
+├── WebhookError                a receiver did not accept a message
 ├── ProviderError               the provider gave no usable response
 │   ├── RejectedKeyError        no key, key rejected
 │   ├── BlockedAddressError     this host's address is blocked or not on the account's list
@@ -144,6 +145,16 @@ class NotInCatalogError(OddinsError):
 
     code = "not_in_catalog"
     scope = "local"
+
+
+class WebhookError(OddinsError):
+    """A receiver did not accept a message; `status` is its response's, if there was one."""
+
+    code = "webhook"
+
+    def __init__(self, reason: str, status: int | None = None) -> None:
+        super().__init__(reason)
+        self.status = status
 
 
 class SourceMismatchError(OddinsError):

@@ -67,25 +67,38 @@ def _is_excluded(host: str, proxies: dict[str, str]) -> bool:
     return False
 
 
-def is_webhook_url(url: str) -> bool:
-    """Whether messages can be sent there: printable ASCII, http or https, a host."""
-    return parse_http_url(url) is not None and re.fullmatch(r"[\x21-\x7e]+", url) is not None
+def check_webhook_url(url: str, *, plain: bool) -> None:
+    """Raises ValueError, quoting nothing, unless messages can be sent there; plain http shows the
+    address's token to whoever is between.
+    """
+    if parse_http_url(url) is None or not re.fullmatch(r"[\x21-\x7e]+", url):
+        raise ValueError("is not an address such as https://host/path")
+    if not plain and not url.startswith("https:"):
+        raise ValueError("uses plain http, which would show its token; use https, or APP_ENV=local")
 
 
-def is_webhook_secret(secret: str) -> bool:
-    """Whether it is a secret of Standard Webhooks: whsec_ and 24 to 64 bytes in base64."""
+def check_webhook_secret(secret: str) -> None:
+    """Raises ValueError, quoting nothing, unless it is a secret of Standard Webhooks."""
     try:
         key = b64decode(secret.removeprefix("whsec_"), validate=True)
     except ValueError:
-        return False
-    return secret.startswith("whsec_") and 24 <= len(key) <= 64  # noqa: PLR2004
+        key = b""
+    if not (secret.startswith("whsec_") and 24 <= len(key) <= 64):  # noqa: PLR2004
+        raise ValueError("is not whsec_ followed by 24 to 64 bytes in base64")
 
 
 def secrets_in(url: str) -> list[str]:
     """The address, and what of it lets one send there: its path, query and last segment."""
     parts = urlsplit(url)
     path = parts.path.strip("/")
-    texts = (url, path, parts.query, path.rpartition("/")[2], parts.password or "")
+    texts = (
+        url,
+        path,
+        parts.query,
+        path.rpartition("/")[2],
+        parts.password or "",
+        parts.username or "",
+    )
     return [text for text in texts if len(text) >= MIN_SECRET_LENGTH]
 
 

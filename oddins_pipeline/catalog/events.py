@@ -16,8 +16,6 @@ from oddins_pipeline.logs import sanitize
 
 # Neither Slack's nor Mattermost's mentions and links can be made of a provider's text.
 _HARMLESS = str.maketrans({"<": "‹", ">": "›", "@": "＠"})
-_SWITCHED = {True: "on", False: "off", None: "unknown"}
-_NOT_FLAGS = {"season_id"}
 
 FAILED, REJECTED, RECOVERED = "sync_failed", "response_rejected", "sync_recovered"
 STALE, FRESH = "catalog_stale", "catalog_fresh"
@@ -49,31 +47,17 @@ class Event:
 
 @dataclass(frozen=True)
 class Change:
-    """A row of the feed with its names; `before` of a relisted row is what was delisted."""
+    """A row of the feed; `facts` are what every event of it says, `before` of a relisted row is
+    what was delisted.
+    """
 
     id: int
-    payload_id: int
     changed_at: datetime
     entity: str
-    natural_key: str
     change: str
     before: dict[str, Any] | None
     after: dict[str, Any] | None
-    league: str
-    country: str
-
-    @property
-    def facts(self) -> dict[str, Any]:
-        """What every event of the change says."""
-        league, _, year = self.natural_key.partition("/")
-        known = {
-            "change_id": self.id,
-            "payload_id": self.payload_id,
-            "provider_league_id": int(league),
-            "league": self.league,
-            "country": self.country,
-        }
-        return {**known, "year": int(year)} if year else known
+    facts: dict[str, Any]
 
     def differs(self) -> dict[str, tuple[Any, Any]]:
         """Column → (before, after) of what an existing row changed."""
@@ -84,12 +68,12 @@ class Change:
 def events_of(change: Change) -> Iterator[Event]:
     """The events of one change, in the order in which they are sent."""
     derive = {"leagues": _of_league, "seasons": _of_season, "season_coverage": _of_coverage}
-    for kind, sentence, facts in derive[change.entity](change):
-        suffix = f".{facts['flag']}" if kind == "coverage_switched" else ""
-        where = f"{change.league} ({change.country})"
-        text = sentence.format(where=where, **change.facts, **facts)
-        identifier = f"c{change.id}.{kind}{suffix}"
-        yield Event(identifier, kind, change.changed_at, text, {**change.facts, **facts})
+    for kind, sentence, more in derive[change.entity](change):
+        flag = f".{more['flag']}" if kind == "coverage_switched" else ""
+        facts = {**change.facts, **more}
+        where = "{league} ({country})".format_map(facts)
+        text = sentence.format_map({**facts, "where": where})
+        yield Event(f"c{change.id}.{kind}{flag}", kind, change.changed_at, text, facts)
 
 
 _Derived = Iterator[tuple[str, str, dict[str, Any]]]
@@ -99,34 +83,29 @@ _Derived = Iterator[tuple[str, str, dict[str, Any]]]
 def _of_league(change: Change) -> _Derived:
     if change.change != "changed":
         yield f"league_{change.change}", f"{{where}} was {change.change}", {}
-    renamed = change.differs().get("name")
-    if renamed:
-        before, after = renamed
-        sentence = "{before} ({country}) is now called {after}"
-        yield "league_renamed", sentence, {"before": before, "after": after}
+    if renamed := change.differs().get("name"):
+        facts = dict(zip(("before", "after"), renamed, strict=True))
+        yield "league_renamed", "{before} ({country}) is now called {after}", facts
 
 
 def _of_season(change: Change) -> _Derived:
-    differs, after = change.differs(), change.after or {}
-    dates: dict[str, Any] = {
-        name: after[name] for name in ("start_date", "end_date") if name in after
-    }
-    if change.change == "added":
-        yield "season_added", "{where}: season {year} was added", dates
-    elif "year" in differs:  # renumbered
+    differs, after, added = change.differs(), change.after or {}, change.change == "added"
+    if "year" in differs:  # renumbered
         return
-    became_current = differs.get("is_current", (None, False))[1]
-    if became_current or (change.change == "added" and after["is_current"]):
+    dates: dict[str, Any] = {k: after[k] for k in ("start_date", "end_date") if k in after}
+    if added:
+        yield "season_added", "{where}: season {year} was added", dates
+    _, became_current = differs.get("is_current", (None, added and after["is_current"]))
+    if became_current:
         yield "season_started", "{where}: season {year} has started", dates
 
 
 def _of_coverage(change: Change) -> _Derived:
     for flag, (before, after) in sorted(change.differs().items()):
-        if flag in _NOT_FLAGS:
+        if flag == "season_id":
             continue
-        facts = {"flag": flag, "before": before, "after": after}
-        sentence = f"{{where}}: {{flag}} of season {{year}} switched {_SWITCHED[after]}"
-        if flag == "odds" and after is not None:
-            yield f"odds_switched_{_SWITCHED[after]}", sentence, facts
-        else:
-            yield "coverage_switched", sentence, facts
+        switched = {True: "on", False: "off", None: "unknown"}[after]
+        known_odds = flag == "odds" and after is not None
+        kind = f"odds_switched_{switched}" if known_odds else "coverage_switched"
+        sentence = f"{{where}}: {flag} of season {{year}} switched {switched}"
+        yield kind, sentence, {"flag": flag, "before": before, "after": after}

@@ -22,9 +22,12 @@ class LazyGroup(click.Group):
         "status": ("oddins_pipeline.cli.status", "Last sync, last error, row counts, quota."),
         "changes": ("oddins_pipeline.cli.changes", "What changed, the newest first."),
         "watch": ("oddins_pipeline.cli.watch", "Choose the leagues whose changes are sent."),
-        "unwatch": ("oddins_pipeline.cli.watch", "Stop watching leagues."),
+        "unwatch": ("oddins_pipeline.cli.watch:unwatch", "Stop watching leagues."),
         "receivers": ("oddins_pipeline.cli.receivers", "Where events are sent."),
-        "deliveries": ("oddins_pipeline.cli.deliveries", "What was sent, what is pending."),
+        "deliveries": (
+            "oddins_pipeline.cli.receivers:deliveries",
+            "What was sent, what is pending.",
+        ),
         "metrics": ("oddins_pipeline.cli.metrics", "Prometheus metrics."),
         "payloads": ("oddins_pipeline.cli.payloads", "List archived responses."),
         "payload": ("oddins_pipeline.cli.payload", "An archived response, byte for byte."),
@@ -42,11 +45,12 @@ class LazyGroup(click.Group):
         return list(self.modules)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The command's module has its click command under the name `command`."""
+        """The click command of the module: what is named after the colon, or `command`."""
         if cmd_name not in self.modules:
             return None
-        module = __import__(self.modules[cmd_name][0], fromlist=["command"])
-        command: click.Command = module.unwatch if cmd_name == "unwatch" else module.command
+        path, _, name = self.modules[cmd_name][0].partition(":")
+        module = __import__(path, fromlist=["command"])
+        command: click.Command = getattr(module, name or "command")
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:

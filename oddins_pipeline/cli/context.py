@@ -11,6 +11,7 @@ import textwrap
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
+from functools import update_wrapper
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -159,9 +160,41 @@ def show_wrapped(text: str, *, err: bool = False) -> None:
     click.echo(text, err=err)
 
 
-def show_lines(rows: Sequence[Sequence[str]]) -> None:
-    """Lines of text columns on stdout; the last column takes what room it needs."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]) - 1)]
-    for row in rows:
-        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
-        click.echo("  ".join([*cells, row[-1]]).rstrip())
+def show_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, none: str) -> None:
+    """A JSON object for each row, or a table on stdout; `none` where there is no row."""
+    if as_json:
+        for row in rows:
+            show_json(row)
+    elif rows:
+        cells = [[name.replace("_", " ") for name in rows[0]]]
+        cells += [[_cell(value) for value in row.values()] for row in rows]
+        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+        for line in cells:
+            click.echo("  ".join(map(str.ljust, line, widths)).rstrip())
+    else:
+        click.echo(none)
+
+
+def _cell(value: object) -> str:
+    from oddins_pipeline.logs import sanitize
+
+    if isinstance(value, datetime):
+        return f"{value.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S}"
+    return "" if value is None else sanitize(str(value), 120)
+
+
+def on_catalog(purpose: str | None = None) -> Callable[[Callable[..., None]], Callable[..., Any]]:
+    """Adds `--sample`, and opens the catalog: the command's first arguments are a connection, one
+    for reading only without a `purpose`, and the settings.
+    """
+
+    def decorate(command: Callable[..., None]) -> Callable[..., Any]:
+        def opened(app: App, /, *, sample: bool, **options: Any) -> None:
+            workspace = app.open(sample=sample, reads_only=True)
+            opens = app.connect(workspace, purpose=purpose) if purpose else app.reader(workspace)
+            with opens as connection:
+                command(connection, workspace.settings, **options)
+
+        return sample_option()(update_wrapper(click.pass_obj(opened), command))
+
+    return decorate

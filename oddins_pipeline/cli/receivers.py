@@ -1,5 +1,5 @@
-"""`oddins receivers …`: addresses and signing secrets come from stdin, never from arguments, which
-every user of the machine can see.
+"""`oddins receivers …` and `oddins deliveries`. Addresses and secrets come from stdin: arguments
+are seen by every user of the machine.
 """
 
 from __future__ import annotations
@@ -7,7 +7,6 @@ from __future__ import annotations
 import secrets
 import sys
 from base64 import b64encode
-from collections.abc import Callable
 from datetime import datetime, timezone
 from functools import partial
 from urllib.parse import urlsplit
@@ -15,13 +14,16 @@ from urllib.parse import urlsplit
 import click
 
 from oddins_pipeline.catalog.events import Event
-from oddins_pipeline.cli.context import App, json_option, sample_option, show_json, show_lines
+from oddins_pipeline.cli.context import App, json_option, on_catalog, sample_option, show_rows
 from oddins_pipeline.config.settings import Settings
-from oddins_pipeline.database import events, receivers
+from oddins_pipeline.database import receivers
 from oddins_pipeline.database.connection import Connection
-from oddins_pipeline.errors import OddinsError, UsageError
+from oddins_pipeline.errors import UsageError
 from oddins_pipeline.logs import register_secrets
-from oddins_pipeline.urls import is_webhook_secret, is_webhook_url, secrets_in
+from oddins_pipeline.urls import check_webhook_secret, check_webhook_url, secrets_in
+
+NONE = "no receivers; add one with `oddins receivers add NAME`"
+SHOWN = ("delivered_at", "failing_since", "next_attempt_at", "suspended_at", "last_error")
 
 
 @click.group()
@@ -42,8 +44,7 @@ def add(app: App, name: str, *, sample: bool) -> None:
     url, given = _read_address(workspace.settings)
     secret = given or "whsec_" + b64encode(secrets.token_bytes(32)).decode()
     with app.connect(workspace, purpose="receivers") as connection:
-        heads = events.heads(connection)
-        if not receivers.add(connection, name, heads, url=url, secret=secret):
+        if not receivers.add(connection, name, url, secret):
             raise UsageError(f"there is a receiver {name} already; remove it first")
     click.echo(f"{name} gets what happens from now on")
     if not given:
@@ -59,81 +60,87 @@ def _read_address(settings: Settings) -> tuple[str, str]:
         lines = [line.strip() for line in text.splitlines()]
     url, secret = (*lines, "", "")[:2]
     register_secrets([*secrets_in(url), secret.removeprefix("whsec_")])
-    if not is_webhook_url(url):
-        raise UsageError("stdin's first line is not an address such as https://host/path")
-    if settings.app_env != "local" and not url.startswith("https:"):
-        raise UsageError("the address uses plain http, which would show its token; use https")
-    if secret and not is_webhook_secret(secret):
-        raise UsageError("stdin's second line is not whsec_ and 24 to 64 bytes in base64")
+    try:
+        check_webhook_url(url, plain=settings.app_env == "local")
+        if secret:
+            check_webhook_secret(secret)
+    except ValueError as error:
+        raise UsageError(f"what is on stdin {error}") from None
     return url, secret
 
 
 @command.command("list")
 @json_option
-@sample_option()
-@click.pass_obj
-def list_(app: App, *, as_json: bool, sample: bool) -> None:
+@on_catalog()
+def list_(connection: Connection, settings: Settings, *, as_json: bool) -> None:
     """Show the receivers, their addresses masked."""
-    workspace = app.open(sample=sample, reads_only=True)
-    with app.reader(workspace) as connection:
-        found = [(r.name, r.state, _masked(r.url)) for r in receivers.load(connection)]
-    if as_json:
-        names = ("name", "state", "address")
-        show_json({"receivers": [dict(zip(names, row, strict=True)) for row in found]})
-    else:
-        show_lines(found or [("no receivers; add one with `oddins receivers add NAME`",)])
+    found = receivers.load(connection, settings)
+    rows = [{"name": r.name, "state": r.state, "address": masked(r.url or "")} for r in found]
+    show_rows(rows, as_json=as_json, none=NONE)
 
 
-def _masked(url: str | None) -> str:
-    parts = urlsplit(url) if url else None
-    return f"{parts.scheme}://{parts.hostname}/***" if parts else receivers.DEFAULT
+def masked(url: str) -> str:
+    """Scheme and host only."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname}/***"
 
 
 @command.command()
 @click.argument("name")
-@sample_option()
-@click.pass_obj
-def remove(app: App, name: str, *, sample: bool) -> None:
+@on_catalog(purpose="receivers")
+def remove(connection: Connection, _: Settings, name: str) -> None:
     """Forget the receiver NAME."""
-    _change(app, name, receivers.remove, sample=sample)
+    receivers.change(connection, receivers.REMOVE, name)
 
 
 @command.command()
 @click.argument("name")
-@sample_option()
-@click.pass_obj
-def resume(app: App, name: str, *, sample: bool) -> None:
+@on_catalog(purpose="receivers")
+def resume(connection: Connection, _: Settings, name: str) -> None:
     """End the suspension of the receiver NAME: it gets everything since."""
-    _change(app, name, receivers.resume, sample=sample)
-
-
-def _change(
-    app: App, name: str, change: Callable[[Connection, str], bool], *, sample: bool
-) -> None:
-    workspace = app.open(sample=sample, reads_only=True)
-    with app.connect(workspace, purpose="receivers") as connection:
-        if not change(connection, name):
-            raise receivers.unknown(name)
-    click.echo(f"done: {name}")
+    receivers.change(connection, receivers.RESUME, name)
 
 
 @command.command()
 @click.argument("name", default=receivers.DEFAULT)
-@sample_option()
-@click.pass_obj
-def test(app: App, name: str, *, sample: bool) -> None:
+@on_catalog()
+def test(connection: Connection, settings: Settings, name: str) -> None:
     """Send a `test` event to the receiver NAME, by default that of ODDINS_WEBHOOK_URL."""
-    from oddins_pipeline.pipeline.notifications import WebhookError, default_address, send
+    from oddins_pipeline.pipeline.notifications import send
 
-    workspace = app.open(sample=sample, reads_only=True)
-    with app.reader(workspace) as connection:
-        found = {r.name: (r.url, r.secret) for r in receivers.load(connection) if r.url}
-    to = default_address(workspace.settings) if name == receivers.DEFAULT else found.get(name)
-    if to is None or to[0] is None:
-        raise receivers.unknown(name)
+    (to,) = receivers.named(connection, settings, name)
     now = datetime.now(timezone.utc)
-    try:
-        send(workspace.settings, to[0], to[1], Event(f"t{now:%s}", "test", now, "a test of oddins"))
-    except WebhookError as error:
-        raise OddinsError(f"{name}: {error}") from None
+    send(settings, to, Event(f"t{now:%s}", "test", now, "a test of oddins"))
     click.echo(f"{name} accepted the message")
+
+
+@click.command()
+@click.option(
+    "--replay",
+    "first",
+    type=click.IntRange(1, 2**63 - 1),
+    metavar="FROM",
+    help="Send again what was delivered from this change (`catalog_changes.id`) on.",
+)
+@click.option("--receiver", "name", help="Only this receiver.")
+@json_option
+@on_catalog(purpose="deliveries")
+def deliveries(
+    connection: Connection,
+    settings: Settings,
+    first: int | None,
+    name: str | None,
+    *,
+    as_json: bool,
+) -> None:
+    """What is pending, failed and delivered, per receiver; sent by `webhook_delivery_sensor`."""
+    from oddins_pipeline.pipeline.deliveries import pending_count
+
+    if first is not None:
+        receivers.replay(connection, first, name)
+    rows = [
+        {"name": one.name, "state": one.state, "pending": pending_count(connection, one)}
+        | {"delivered_to_change": one.cursor, **{key: getattr(one, key) for key in SHOWN}}
+        for one in receivers.named(connection, settings, name)
+    ]
+    show_rows(rows, as_json=as_json, none=NONE)

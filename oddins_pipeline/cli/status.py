@@ -25,6 +25,7 @@ from oddins_pipeline.cli.words import colored, shown_anomalies, shown_time
 from oddins_pipeline.config.automation import AutomationSettings
 from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.config.workspace import Workspace
+from oddins_pipeline.database import receivers
 from oddins_pipeline.database.requests import load_subscription
 from oddins_pipeline.database.status import load_status
 from oddins_pipeline.errors import ProviderError
@@ -44,6 +45,8 @@ def command(app: App, *, as_json: bool, check: bool, sample: bool) -> None:
     workspace = app.open(sample=sample, reads_only=True)
     with app.reader(workspace) as connection:
         found = load_status(connection)
+        known = receivers.load(connection, workspace.settings)
+    found["receivers_suspended"] = [one.name for one in known if one.suspended_at]
     found["subscription"] = _subscription(app, workspace)
     found["problems"] = list(problems(found["sync"], workspace.settings))
     found["problems"] += [

@@ -3,22 +3,24 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping, Sequence
-from datetime import datetime
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
 from psycopg.rows import class_row
 
 from oddins_pipeline.catalog import events
-from oddins_pipeline.catalog.entities import Entity, SyncKey
+from oddins_pipeline.catalog.entities import SyncKey
 from oddins_pipeline.catalog.events import Change, Event
 from oddins_pipeline.database.connection import Connection, Query
+
+PAGE = 500
 
 _ORDER_LOCK = 5_411_207_733_190_245
 
 # Its rows become visible in the order of their ids, or a reader's cursor would skip one. With
 # `after`, only when one of these types is newer than the last event of this type; `first` counts
-# when there is neither. With `payload`, only when that is published for the first time.
+# when there is neither. With `payload`, only when that is published for the first time; `daily`,
+# unless one was written today.
 _ADD = """
 INSERT INTO webhook_events (type, entity, text, facts)
 SELECT %(type)s::text, %(entity)s::text, %(text)s, %(facts)s::jsonb
@@ -30,31 +32,24 @@ WHERE (%(after)s::text[] IS NULL OR coalesce((
     ORDER BY id DESC LIMIT 1), %(first)s))
     AND NOT EXISTS (
         SELECT FROM provider_payloads WHERE id = %(payload)s AND published_at IS NOT NULL)
-RETURNING id, at
-"""
-
-# Whether an event of this type was written today (UTC).
-_WRITTEN_TODAY = """
-SELECT EXISTS (SELECT FROM webhook_events WHERE type = %s
-    AND at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC')
-"""
-
-# The ends of the feed and of the outbox.
-_HEADS = """
-SELECT coalesce((SELECT max(id) FROM catalog_changes), 0),
-    coalesce((SELECT max(id) FROM webhook_events), 0)
+    AND NOT (%(daily)s AND EXISTS (SELECT FROM webhook_events WHERE type = %(type)s::text
+        AND at >= date_trunc('day', now() AT TIME ZONE 'UTC') AT TIME ZONE 'UTC'))
+RETURNING 's' || id AS id, type, at, text, facts || jsonb_build_object('entity', entity) AS facts
 """
 
 # Changes that events derive from, of watched leagues: no first load, no replay. `before` of a
 # relisted row is what was delisted.
 _CHANGES = """
-SELECT c.id, c.payload_id, c.changed_at, c.entity, c.natural_key, c.change,
+SELECT c.id, c.changed_at, c.entity, c.change,
     coalesce(c.before, (
         SELECT d.before FROM catalog_changes d
         WHERE c.change = 'relisted' AND d.change = 'delisted'
             AND d.entity = c.entity AND d.row_id = c.row_id AND d.id < c.id
         ORDER BY d.id DESC LIMIT 1)) AS before,
-    c.after, l.name AS league, n.name AS country
+    c.after, jsonb_strip_nulls(jsonb_build_object(
+        'change_id', c.id, 'payload_id', c.payload_id, 'league', l.name, 'country', n.name,
+        'provider_league_id', l.provider_league_id,
+        'year', nullif(split_part(c.natural_key, '/', 2), '')::integer)) AS facts
 FROM catalog_changes c
 JOIN provider_payloads p ON p.id = c.payload_id
 JOIN leagues l ON l.provider_league_id = split_part(c.natural_key, '/', 1)::integer
@@ -63,95 +58,79 @@ WHERE c.id > %(cursor)s AND c.entity IN ('leagues', 'seasons', 'season_coverage'
     AND c.change <> 'loaded' AND c.changed_at <= p.first_published_at
     AND (NOT EXISTS (SELECT FROM watched_leagues)
         OR l.provider_league_id IN (SELECT provider_league_id FROM watched_leagues))
-ORDER BY c.id LIMIT %(limit)s
+ORDER BY c.id LIMIT %(page)s
 """
 
 # State events beyond a cursor.
 _EVENTS = """
 SELECT 's' || id AS id, type, at, text, facts || jsonb_build_object('entity', entity) AS facts
-FROM webhook_events WHERE id > %(cursor)s ORDER BY webhook_events.id LIMIT %(limit)s
+FROM webhook_events WHERE id > %s ORDER BY webhook_events.id
 """
 
 
-def _adding(
+def writing(
     kind: str,
     text: str,
     entity: str | None,
     facts: Mapping[str, Any],
-    after: Sequence[str] = (),
     *,
+    after: Sequence[str] = (),
     first: bool = False,
     payload: int | None = None,
+    daily: bool = False,
 ) -> Query:
+    """The statement that writes a state event, as part of the caller's transaction."""
     values = {"type": kind, "text": text, "entity": entity, "facts": json.dumps(facts)}
-    conditions = {"after": list(after) or None, "first": first, "payload": payload}
+    conditions = {"after": list(after) or None, "first": first, "payload": payload, "daily": daily}
     return _ADD, {**values, **conditions, "lock": _ORDER_LOCK}
 
 
-def add(connection: Connection, kind: str, text: str, entity: str | None, **facts: Any) -> Event:
-    """Writes an event in the caller's transaction."""
-    row = connection.execute(*_adding(kind, text, entity, facts)).fetchone()
-    assert row is not None
-    return Event(f"s{row[0]}", kind, row[1], text, {**facts, "entity": entity})
+def add(connection: Connection, query: Query) -> list[Event]:
+    """Writes an event; returns it unless a condition has kept it out."""
+    with connection.cursor(row_factory=class_row(Event)) as rows:
+        return rows.execute(*query).fetchall()
 
 
-def recovery(key: SyncKey, *, payload: int | None = None) -> list[Query]:
-    """Part of the transaction that accepts a response: ends what was reported as failing or stale.
-    A full sync makes up for a partial one that failed before it; a replay of `payload` does not.
+def of_success(key: SyncKey, *, payload: int | None = None, quarantined: int = 0) -> list[Query]:
+    """Part of the transaction that accepts a response: ends what was reported as failing or stale,
+    and reports what was left out. A full sync makes up for a partial one that failed before it; the
+    replay of `payload` reports nothing.
     """
-    label, failed = key.entity.label, (events.FAILED, events.REJECTED)
+    label = key.entity.label
     states = {key.state, SyncKey(key.entity, full=False).state} if key.full else {key.state}
+    failed, stale = (events.FAILED, events.REJECTED), (events.STALE,)
     text = f"the sync of {label} succeeds again"
-    queries = [
-        _adding(events.RECOVERED, text, state, {}, failed, payload=payload)
+    found = [
+        writing(events.RECOVERED, text, state, {}, after=failed, payload=payload)
         for state in sorted(states)
     ]
     if key.full:
         text = f"the catalog's {label} are fresh again"
-        stale = [events.STALE]
-        queries.append(_adding(events.FRESH, text, key.state, {}, stale, payload=payload))
-    return queries
+        found.append(writing(events.FRESH, text, key.state, {}, after=stale, payload=payload))
+    if quarantined:
+        text = f"{quarantined} items of payload {payload} were quarantined"
+        facts = {"payload_id": payload, "items": quarantined}
+        found.append(writing(events.QUARANTINED, text, key.state, facts, payload=payload))
+    return found
 
 
-def quarantine(key: SyncKey, payload_id: int, items: int) -> list[Query]:
-    """Part of the same: items of the response were left out."""
-    text = f"{items} items of payload {payload_id} were quarantined"
-    facts = {"payload_id": payload_id, "items": items}
-    query = _adding(events.QUARANTINED, text, key.state, facts, payload=payload_id)
-    return [query] if items else []
+def feed_head(connection: Connection) -> int:
+    """The newest id of the feed."""
+    row = connection.execute("SELECT coalesce(max(id), 0) FROM catalog_changes").fetchone()
+    return int(row[0]) if row else 0
 
 
-def add_stale(connection: Connection, entity: Entity, last_synced_at: datetime) -> None:
-    """One event for each period of staleness."""
-    text = (
-        f"the catalog's {entity.label} are stale: the last full sync succeeded at"
-        f" {last_synced_at:%Y-%m-%d %H:%M} UTC; see `oddins status` and `oddins doctor`"
-    )
-    facts = {"last_synced_at": last_synced_at.isoformat()}
-    query = _adding(events.STALE, text, entity.name, facts, [events.FRESH], first=True)
-    connection.execute(*query)
-
-
-def written_today(connection: Connection, kind: str) -> bool:
-    """Whether such an event was written today (UTC)."""
-    row = connection.execute(_WRITTEN_TODAY, (kind,)).fetchone()
-    return bool(row and row[0])
-
-
-def heads(connection: Connection) -> tuple[int, int]:
-    """The newest ids of the feed and of the outbox: where a new receiver begins."""
-    row = connection.execute(_HEADS).fetchone()
-    assert row is not None
-    return row[0], row[1]
-
-
-def changes_after(connection: Connection, cursor: int, *, limit: int) -> list[Change]:
-    """Changes of the feed that events may derive from, oldest first."""
+def changes_after(connection: Connection, cursor: int) -> Iterator[Change]:
+    """Changes of the feed that events may derive from, oldest first. No statement is open between
+    two pages, while a receiver takes its time.
+    """
     with connection.cursor(row_factory=class_row(Change)) as rows:
-        return rows.execute(_CHANGES, {"cursor": cursor, "limit": limit}).fetchall()
+        while page := rows.execute(_CHANGES, {"cursor": cursor, "page": PAGE}).fetchall():
+            yield from page
+            cursor = page[-1].id
 
 
-def events_after(connection: Connection, cursor: int, *, limit: int) -> list[Event]:
+def events_after(connection: Connection, cursor: int) -> list[Event]:
     """State events, oldest first."""
     with connection.cursor(row_factory=class_row(Event)) as rows:
-        return rows.execute(_EVENTS, {"cursor": cursor, "limit": limit}).fetchall()
+        return rows.execute(_EVENTS, (cursor,)).fetchall()

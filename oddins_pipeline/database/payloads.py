@@ -222,8 +222,8 @@ def touch(connection: Connection, payload: Payload, seen_at: datetime) -> None:
     """
     source, state = payload.source_id, payload.key.state
     values = {"at": seen_at, "id": payload.id, "source": source, "state": state}
-    recovery = events.recovery(payload.key)
-    *_, held = execute_batch(connection, (_TOUCH, values), *recovery, lock.HELD)
+    success = events.of_success(payload.key)
+    *_, held = execute_batch(connection, (_TOUCH, values), *success, lock.HELD)
     lock.require_held(held)
 
 

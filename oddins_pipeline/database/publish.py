@@ -69,8 +69,7 @@ def publish(connection: Connection, payload: Payload, batch: B, write: Write) ->
     *_, held = execute_batch(
         connection,
         _anomalies(payload.id, batch.anomalies),
-        *events.quarantine(payload.key, payload.id, quarantined),
-        *events.recovery(payload.key, payload=payload.id),
+        *events.of_success(payload.key, payload=payload.id, quarantined=quarantined),
         sync_state.success(payload, counts),
         (_PUBLISHED, (payload.id,)),
         lock.HELD,

@@ -4,39 +4,44 @@ secrets are registered for redaction as soon as they are read.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from datetime import datetime
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
 
 from psycopg.rows import class_row
 
+from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.database.connection import Connection
-from oddins_pipeline.errors import OddinsError
+from oddins_pipeline.errors import NotInCatalogError
 from oddins_pipeline.logs import register_secrets
 from oddins_pipeline.urls import secrets_in
 
 DEFAULT = "ODDINS_WEBHOOK_URL"
-"""The receiver whose address and secret are settings."""
+"""The receiver whose address and secret are settings; its row has its cursors."""
+
+MIN_PAUSE, MAX_PAUSE = timedelta(seconds=30), timedelta(hours=6)
+SUSPEND_AFTER = timedelta(days=3)
 
 
 @dataclass(frozen=True)
 class Receiver:
-    """One row; `url` is None for the receiver of the settings."""
+    """One row, with the address of the settings in place of a missing one."""
 
     id: int
     name: str
-    cursor: int
-    events_cursor: int
+    cursor: int = 0
+    events_cursor: int = 0
     delivered_at: datetime | None = None
     failing_since: datetime | None = None
     next_attempt_at: datetime | None = None
     suspended_at: datetime | None = None
+    is_due: bool = True
     last_error: str | None = None
     url: str | None = field(default=None, repr=False)
     secret: str | None = field(default=None, repr=False)
 
     def __post_init__(self) -> None:
         secret = (self.secret or "").removeprefix("whsec_")
-        register_secrets([*(secrets_in(self.url) if self.url else ()), secret])
+        register_secrets([*secrets_in(self.url or ""), secret])
 
     @property
     def state(self) -> str:
@@ -44,33 +49,48 @@ class Receiver:
         return "suspended" if self.suspended_at else "failing" if self.failing_since else "ok"
 
 
-# A new receiver; one of that name stays as it is.
-_ADD = """
-INSERT INTO webhook_receivers (name, url, secret, cursor, events_cursor)
-VALUES (%s, %s, %s, %s, %s) ON CONFLICT (name) DO NOTHING
+# Whether an attempt is due is decided by the server's clock, as all else here.
+_LOAD = """
+SELECT *, suspended_at IS NULL AND coalesce(next_attempt_at <= clock_timestamp(), true) AS is_due
+FROM webhook_receivers ORDER BY id
 """
 
-_REMOVE = "DELETE FROM webhook_receivers WHERE name = %s"
+# A new receiver gets what happens from now on; one of that name stays as it is.
+_ADD = """
+INSERT INTO webhook_receivers (name, url, secret, cursor, events_cursor)
+SELECT %s, %s, %s, coalesce((SELECT max(id) FROM catalog_changes), 0),
+    coalesce((SELECT max(id) FROM webhook_events), 0)
+ON CONFLICT (name) DO NOTHING
+"""
+
+REMOVE = "DELETE FROM webhook_receivers WHERE name = %s"
+
+# Ends a suspension and a pause.
+RESUME = """
+UPDATE webhook_receivers SET suspended_at = NULL, failing_since = NULL, next_attempt_at = NULL
+WHERE name = %s
+"""
 
 # Moves on after a delivery; not when another sender, or a replay, has moved the cursors.
 _ADVANCE = """
-UPDATE webhook_receivers SET cursor = %s, events_cursor = %s, last_error = NULL,
-    delivered_at = CASE WHEN %s THEN clock_timestamp() ELSE delivered_at END,
-    failing_since = NULL, next_attempt_at = NULL
-WHERE id = %s AND cursor = %s AND events_cursor = %s
+UPDATE webhook_receivers SET cursor = %(to_cursor)s, events_cursor = %(to_events_cursor)s,
+    delivered_at = CASE WHEN %(delivered)s THEN clock_timestamp() ELSE delivered_at END,
+    last_error = NULL, failing_since = NULL, next_attempt_at = NULL
+WHERE id = %(id)s AND cursor = %(cursor)s AND events_cursor = %(events_cursor)s
 """
 
-# A failed attempt, unless another sender has delivered or failed meanwhile.
+# A failed attempt, unless another sender has delivered or failed meanwhile: pauses double, and
+# after days of failures, or when the receiver is gone, it is suspended.
 _FAIL = """
-UPDATE webhook_receivers SET last_error = %s, next_attempt_at = %s, suspended_at = %s,
-    failing_since = coalesce(failing_since, clock_timestamp())
-WHERE id = %s AND cursor = %s AND events_cursor = %s AND suspended_at IS NULL
-"""
-
-# Ends a suspension and a pause.
-_RESUME = """
-UPDATE webhook_receivers SET suspended_at = NULL, failing_since = NULL, next_attempt_at = NULL
-WHERE name = %s
+UPDATE webhook_receivers r SET last_error = %(error)s,
+    failing_since = coalesce(failing_since, now),
+    next_attempt_at = now + least(greatest(failing, %(min_pause)s), %(max_pause)s),
+    suspended_at = CASE WHEN %(gone)s OR failing >= %(suspend_after)s THEN now END
+FROM (SELECT id, now, now - coalesce(failing_since, now) AS failing
+    FROM webhook_receivers, clock_timestamp() AS now) AS known
+WHERE known.id = r.id AND r.id = %(id)s AND suspended_at IS NULL
+    AND cursor = %(cursor)s AND events_cursor = %(events_cursor)s
+RETURNING suspended_at IS NOT NULL
 """
 
 # Sends the feed again, to one receiver or to all.
@@ -79,52 +99,59 @@ UPDATE webhook_receivers SET cursor = least(cursor, %s) WHERE name = coalesce(%s
 """
 
 
-def load(connection: Connection) -> list[Receiver]:
-    """Every receiver, secrets included."""
+def of_settings(settings: Settings) -> list[Receiver]:
+    """The receiver of ODDINS_WEBHOOK_URL, when that is set."""
+    if settings.webhook_url is None:
+        return []
+    secret = settings.webhook_secret.get_secret_value() if settings.webhook_secret else None
+    url = settings.webhook_url.get_secret_value()
+    return [Receiver(0, DEFAULT, url=url, secret=secret)]
+
+
+def load(connection: Connection, settings: Settings) -> list[Receiver]:
+    """Every receiver, secrets included; that of the settings without a row before it was used."""
     with connection.cursor(row_factory=class_row(Receiver)) as rows:
-        return rows.execute("SELECT * FROM webhook_receivers ORDER BY id").fetchall()
+        found = rows.execute(_LOAD).fetchall()
+    stored = {one.name: one for one in found}
+    default = [
+        replace(stored.get(DEFAULT, one), url=one.url, secret=one.secret)
+        for one in of_settings(settings)
+    ]
+    return default + [one for one in found if one.name != DEFAULT]
+
+
+def named(connection: Connection, settings: Settings, name: str | None) -> list[Receiver]:
+    """The receiver of that name, or all. Raises NotInCatalogError."""
+    found = [one for one in load(connection, settings) if name in {None, one.name}]
+    if name is not None and not found:
+        raise _unknown(name)
+    return found
 
 
 def add(
-    connection: Connection,
-    name: str,
-    heads: tuple[int, int],
-    *,
-    url: str | None = None,
-    secret: str | None = None,
+    connection: Connection, name: str, url: str | None = None, secret: str | None = None
 ) -> bool:
-    """A new receiver that gets what happens after `heads`; False when the name is taken."""
-    return connection.execute(_ADD, (name, url, secret, *heads)).rowcount == 1
+    """A new receiver; False when the name is taken."""
+    return connection.execute(_ADD, (name, url, secret)).rowcount == 1
 
 
-def remove(connection: Connection, name: str) -> bool:
-    """Forgets a receiver; False when there is none of that name."""
-    return connection.execute(_REMOVE, (name,)).rowcount == 1
+def change(connection: Connection, statement: str, name: str) -> None:
+    """Executes REMOVE or RESUME. Raises NotInCatalogError."""
+    if connection.execute(statement.encode(), (name,)).rowcount == 0:
+        raise _unknown(name)
 
 
-def resume(connection: Connection, name: str) -> bool:
-    """Ends a suspension; False when there is no receiver of that name."""
-    return connection.execute(_RESUME, (name,)).rowcount == 1
-
-
-def advance(
-    connection: Connection, receiver: Receiver, cursors: tuple[int, int], *, delivered: bool
-) -> bool:
+def advance(connection: Connection, old: Receiver, new: Receiver, *, delivered: bool) -> bool:
     """Moves the cursors; False when they were moved by another process, which holds."""
-    values = (*cursors, delivered, receiver.id, receiver.cursor, receiver.events_cursor)
-    return connection.execute(_ADVANCE, values).rowcount == 1
+    to = {"to_cursor": new.cursor, "to_events_cursor": new.events_cursor, "delivered": delivered}
+    return connection.execute(_ADVANCE, {**vars(old), **to}).rowcount == 1
 
 
-def fail(
-    connection: Connection,
-    receiver: Receiver,
-    error: str,
-    next_attempt_at: datetime | None,
-    suspended_at: datetime | None,
-) -> None:
-    """Keeps why an attempt failed and when the next one is due."""
-    of = (receiver.id, receiver.cursor, receiver.events_cursor)
-    connection.execute(_FAIL, (error, next_attempt_at, suspended_at, *of))
+def fail(connection: Connection, receiver: Receiver, error: str, *, gone: bool) -> bool:
+    """Keeps why an attempt failed; returns whether the receiver is suspended now."""
+    pauses = {"min_pause": MIN_PAUSE, "max_pause": MAX_PAUSE, "suspend_after": SUSPEND_AFTER}
+    values = {**vars(receiver), **pauses, "error": error, "gone": gone}
+    return connection.execute(_FAIL, values).fetchone() == (True,)
 
 
 def replay(connection: Connection, first_change: int, name: str | None) -> None:
@@ -132,6 +159,5 @@ def replay(connection: Connection, first_change: int, name: str | None) -> None:
     connection.execute(_REPLAY, (first_change - 1, name))
 
 
-def unknown(name: str) -> OddinsError:
-    """The error of a name that no receiver has."""
-    return OddinsError(f"there is no receiver {name}; see `oddins receivers list`")
+def _unknown(name: str) -> NotInCatalogError:
+    return NotInCatalogError(f"there is no receiver {name}; see `oddins receivers list`")

@@ -7,7 +7,7 @@ from typing import Any
 from psycopg.rows import dict_row
 
 from oddins_pipeline.catalog.lists import ENTITIES
-from oddins_pipeline.database import backfills, receivers, requests
+from oddins_pipeline.database import backfills, requests
 from oddins_pipeline.database.connection import Connection, database_errors
 
 # Every sync state with its source.
@@ -46,13 +46,11 @@ def load_status(connection: Connection) -> dict[str, Any]:
         quota = requests.last_quota(connection)
         pending = backfills.open_requests(connection)
         used = requests.requests_today(connection)
-        suspended = [one.name for one in receivers.load(connection) if one.suspended_at]
     return {
         "sync": states,
         "rows": rows,
         "anomalies": anomalies,
         "quota": quota._asdict() if quota else None,
         "requests_today": used,
-        "receivers_suspended": suspended,
         "backfills_pending": [request.shown() for request in pending],
     }

@@ -7,7 +7,7 @@ from contextlib import suppress
 from datetime import datetime, timezone
 
 from oddins_pipeline.catalog.account import warning
-from oddins_pipeline.catalog.events import SUBSCRIPTION_ENDING
+from oddins_pipeline.catalog.events import FRESH, STALE, SUBSCRIPTION_ENDING
 from oddins_pipeline.catalog.lists import ENTITIES
 from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database import events, receivers
@@ -36,10 +36,16 @@ def add_alerts(
     for entity in ENTITIES:
         at = synced[entity.name]
         if at is not None and is_stale(at, stale_after(workspace.settings, entity), now):
-            events.add_stale(connection, entity, at)
-    subscription = subscription_warning(connection, workspace, may_request=may_request)
-    if subscription is not None and not events.written_today(connection, SUBSCRIPTION_ENDING):
-        events.add(connection, SUBSCRIPTION_ENDING, subscription, None)
+            text = (
+                f"the catalog's {entity.label} are stale: the last full sync succeeded at"
+                f" {at:%Y-%m-%d %H:%M} UTC; see `oddins status` and `oddins doctor`"
+            )
+            facts = {"last_synced_at": at.isoformat()}
+            stale = events.writing(STALE, text, entity.name, facts, after=[FRESH], first=True)
+            events.add(connection, stale)
+    ending = subscription_warning(connection, workspace, may_request=may_request)
+    if ending is not None:
+        events.add(connection, events.writing(SUBSCRIPTION_ENDING, ending, None, {}, daily=True))
 
 
 def subscription_warning(
@@ -50,9 +56,8 @@ def subscription_warning(
     With a receiver to tell, `/status`, which costs no quota, is requested once a day.
     """
     settings = workspace.settings
-    wanted = settings.webhook_url is not None or bool(receivers.load(connection))
     if (
-        wanted
+        receivers.load(connection, settings)
         and may_request
         and settings.api_key is not None
         and not workspace.target.sample

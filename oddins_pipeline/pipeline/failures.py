@@ -11,7 +11,7 @@ from uuid import uuid4
 from oddins_pipeline.catalog.entities import SyncKey
 from oddins_pipeline.catalog.events import FAILED, REJECTED, Event
 from oddins_pipeline.config.workspace import Workspace
-from oddins_pipeline.database import events, payloads, sync_state
+from oddins_pipeline.database import events, payloads, receivers, sync_state
 from oddins_pipeline.database.connection import Connection, connect
 from oddins_pipeline.errors import UNRECORDED, OddinsError, ResponseRejectedError
 from oddins_pipeline.logs import sanitize
@@ -43,21 +43,23 @@ def record_failure(
     workspace: Workspace, failure: RunFailure, keys: Iterable[SyncKey], run_id: str | None
 ) -> None:
     """Best effort, on a connection of its own, within five seconds: the run has failed already and
-    given its lock back. The event leaves by the sensor; without automation, or when it could not be
-    recorded, it is sent from here.
+    given its lock back. The event leaves by the sensor; without automation it is sent from here to
+    every receiver, and when it could not be recorded, to that of the settings.
     """
-    keys = list(keys)
     if failure.code in UNRECORDED:
         return
-    at_once = workspace.settings.automation == "off"
+    keys, settings = list(keys), workspace.settings
+    to = []
     try:
         with connect(workspace.impatient(5), purpose="failure") as connection:
             new = store_failure(connection, workspace, failure, keys, run_id)
+            if settings.automation == "off":
+                to = receivers.load(connection, settings)
     except Exception as error:  # noqa: BLE001 - nothing may replace the failure itself
         logger.warning("the failure could not be recorded", extra={"reason": sanitize(str(error))})
-        new, at_once = [_unrecorded(failure, key, run_id) for key in keys], True
-    for event in new if at_once else ():
-        notify(workspace.settings, event)
+        new = [_unrecorded(failure, key, run_id) for key in keys]
+        to = receivers.of_settings(settings)
+    notify(settings, to, new)
 
 
 def store_failure(
@@ -72,7 +74,7 @@ def store_failure(
 
     An interrupt during the commit may find the data committed: then nothing has failed.
     """
-    new = []
+    new: list[Event] = []
     for key in keys:
         if run_id and payloads.has_published(connection, run_id, key):
             continue
@@ -88,7 +90,8 @@ def store_failure(
             if stored:
                 facts = {"code": failure.code, "run_id": run_id}
                 text = failure.message
-                new.append(events.add(connection, failure.event, text, key.state, **facts))
+                event = events.writing(failure.event, text, key.state, facts)
+                new += events.add(connection, event)
     return new
 
 

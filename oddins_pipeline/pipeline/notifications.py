@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime, timezone
 
 from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_exponential
@@ -10,33 +12,25 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt, wait_expo
 from oddins_pipeline import __version__
 from oddins_pipeline.catalog.events import Event
 from oddins_pipeline.config.settings import Settings
-from oddins_pipeline.errors import TransportError
+from oddins_pipeline.database.receivers import Receiver
+from oddins_pipeline.errors import TransportError, WebhookError
 from oddins_pipeline.provider.transport import post_json
 
 logger = logging.getLogger(__name__)
 
 MAX_ATTEMPTS = 3
 ATTEMPT_TIMEOUT = 3.0
-RETRYABLE = {408, 425, 429}
-"""Statuses after which a retry may succeed at once, beside those from 500 up."""
-
-_FIRST_SERVER_ERROR = 500
+RETRYABLE = {None, 408, 425, 429, *range(500, 600)}
+"""After these a retry may succeed at once; None is no response."""
 
 
-class WebhookError(Exception):
-    """The receiver did not accept the message; `status` is its response's, if there was one."""
-
-    def __init__(self, reason: str, status: int | None = None) -> None:
-        super().__init__(reason)
-        self.status = status
-
-
-def send(settings: Settings, url: str, secret: str | None, event: Event) -> None:
+def send(settings: Settings, receiver: Receiver, event: Event) -> None:
     """One attempt, signed when there is a secret. Raises WebhookError."""
     body = event.body(app_env=settings.app_env, software_version=__version__)
-    headers = {"content-type": "application/json", **signature(secret, event.id, body)}
+    signed = signature(receiver.secret, event.id, body)
+    headers = {"content-type": "application/json", **signed}
     try:
-        status = post_json(url, body, headers, timeout=ATTEMPT_TIMEOUT)
+        status = post_json(receiver.url or "", body, headers, timeout=ATTEMPT_TIMEOUT)
     except TransportError as error:
         raise WebhookError(error.cause) from None
     if not 200 <= status < 300:  # noqa: PLR2004
@@ -57,38 +51,29 @@ def signature(secret: str | None, identifier: str, body: bytes) -> dict[str, str
     }
 
 
-def default_address(settings: Settings) -> tuple[str, str | None] | None:
-    """ODDINS_WEBHOOK_URL and its secret; None when it is not set."""
-    if settings.webhook_url is None:
-        return None
-    secret = settings.webhook_secret
-    return settings.webhook_url.get_secret_value(), secret.get_secret_value() if secret else None
+def notify(settings: Settings, to: Sequence[Receiver], found: Sequence[Event]) -> None:
+    """Sends events at once, without the sensor, to every receiver that is not suspended: best
+    effort, in seconds. Never raises.
+    """
+    with ThreadPoolExecutor() as pool:
+        for one in to:
+            if one.suspended_at is None:
+                pool.submit(_notify, settings, one, found)
 
 
-def notify(settings: Settings, event: Event) -> bool:
-    """Sends an event to ODDINS_WEBHOOK_URL at once; True when it was accepted. Never raises."""
-    to = default_address(settings)
-    if to is None:
-        return False
+def _notify(settings: Settings, receiver: Receiver, found: Sequence[Event]) -> None:
     retrying = Retrying(
-        retry=retry_if_exception(_is_retryable),
+        retry=retry_if_exception(lambda e: isinstance(e, WebhookError) and e.status in RETRYABLE),
         stop=stop_after_attempt(MAX_ATTEMPTS),
         wait=wait_exponential(multiplier=0.5, max=2),
         reraise=True,
     )
-    try:
-        retrying(send, settings, *to, event)
-    except WebhookError as error:
-        extra = {"event": event.type, "reason": str(error)}
-        logger.warning("the notification could not be sent", extra=extra)
-        return False
-    logger.info("notification sent", extra={"event": event.type})
-    return True
-
-
-def _is_retryable(error: BaseException) -> bool:
-    if not isinstance(error, WebhookError):
-        return False
-    return error.status is None or (
-        error.status >= _FIRST_SERVER_ERROR or error.status in RETRYABLE
-    )
+    for event in found:
+        facts = {"event": event.type, "receiver": receiver.name}
+        try:
+            retrying(send, settings, receiver, event)
+        except WebhookError as error:
+            reason = {"reason": str(error)}
+            logger.warning("the notification could not be sent", extra=facts | reason)
+            return
+        logger.info("notification sent", extra=facts)

@@ -13,16 +13,19 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from typing import Any
 
 import dagster as dg
+import psycopg
 import pytest
 from standardwebhooks import Webhook
 
 from oddins_pipeline.catalog.events import Event
 from oddins_pipeline.config.automation import AutomationSettings
 from oddins_pipeline.config.settings import Settings, load_settings
+from oddins_pipeline.database import receivers
+from oddins_pipeline.database.receivers import of_settings
 from oddins_pipeline.errors import UsageError
 from oddins_pipeline.logs import redact
 from oddins_pipeline.orchestration.sensors import build_sensors
-from oddins_pipeline.pipeline import notifications as notify
+from oddins_pipeline.pipeline import notifications
 from oddins_pipeline.sample_provider import generate_leagues
 from oddins_pipeline_tests.support.responses import serve
 from oddins_pipeline_tests.support.service import KEY, Service
@@ -41,6 +44,7 @@ class Receiver(ThreadingHTTPServer):
         super().__init__(("127.0.0.1", 0), _Handler)
         self.got: list[dict[str, Any]] = []
         self.headers: list[dict[str, str]] = []
+        self.paths: list[str] = []
         self.statuses = [200]
         self.delay = 0.0
         self.url = f"http://127.0.0.1:{self.server_address[1]}/services/{TOKEN}"
@@ -53,6 +57,7 @@ class _Handler(BaseHTTPRequestHandler):
         body = self.rfile.read(int(self.headers["Content-Length"]))
         self.server.got.append(json.loads(body))
         self.server.headers.append(dict(self.headers))
+        self.server.paths.append(self.path)
         time.sleep(self.server.delay)
         statuses = self.server.statuses
         self.send_response(statuses.pop(0) if len(statuses) > 1 else statuses[0])
@@ -76,13 +81,15 @@ def settings_of(url: str | None, **more: Any) -> Settings:
     return Settings(_env_file=None, webhook_url=url, **more)
 
 
-def event(text: str = "x") -> Event:
+def notify(url: str, text: str = "x", **more: Any) -> None:
     facts = {"code": "quota", "run_id": "r1", "entity": "leagues_seasons"}
-    return Event("s1", "sync_failed", WHEN, text, facts)
+    settings = settings_of(url, **more)
+    failure = Event("s1", "sync_failed", WHEN, text, facts)
+    notifications.notify(settings, of_settings(settings), [failure])
 
 
 def test_a_failure_is_one_message_with_its_sentence(receiver: Receiver) -> None:
-    assert notify.notify(settings_of(receiver.url), event("the day's quota is used"))
+    notify(receiver.url, "the day's quota is used")
     (body,) = receiver.got
     assert (body["id"], body["type"], body["at"]) == ("s1", "sync_failed", WHEN.isoformat())
     assert body["text"] == "the day's quota is used"
@@ -92,18 +99,14 @@ def test_a_failure_is_one_message_with_its_sentence(receiver: Receiver) -> None:
 
 
 def test_with_a_secret_the_message_is_signed(receiver: Receiver) -> None:
-    assert notify.notify(settings_of(receiver.url, webhook_secret=SECRET), event())
+    notify(receiver.url, webhook_secret=SECRET)
     body = json.dumps(receiver.got[0], ensure_ascii=False)
     Webhook(SECRET).verify(body, receiver.headers[0])
 
 
-def test_without_an_address_nothing_is_sent() -> None:
-    assert notify.notify(settings_of(None), event()) is False
-
-
 def test_a_busy_receiver_is_asked_again_and_gets_it_once_more(receiver: Receiver) -> None:
     receiver.statuses = [503, 429, 200]
-    assert notify.notify(settings_of(receiver.url), event())
+    notify(receiver.url)
     assert len(receiver.got) == 3
 
 
@@ -112,7 +115,7 @@ def test_a_refusing_receiver_is_not_asked_again(
     receiver: Receiver, status: int, caplog: pytest.LogCaptureFixture
 ) -> None:
     receiver.statuses = [status]
-    assert notify.notify(settings_of(receiver.url), event()) is False
+    notify(receiver.url)
     assert len(receiver.got) == 1
     assert [r.message for r in caplog.records] == ["the notification could not be sent"]
     assert f"HTTP {status}" in str(vars(caplog.records[0]))
@@ -122,15 +125,20 @@ def test_an_absent_or_silent_receiver_costs_seconds_and_one_line(
     receiver: Receiver, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     caplog.set_level(logging.DEBUG)
-    monkeypatch.setattr(notify, "ATTEMPT_TIMEOUT", 0.3)
+    monkeypatch.setattr(notifications, "ATTEMPT_TIMEOUT", 0.3)
     receiver.delay = 5
     for url in (receiver.url, f"http://127.0.0.1:1/{TOKEN}"):
         started = time.monotonic()
-        assert notify.notify(settings_of(url), event()) is False
+        notify(url)
         assert time.monotonic() - started < 4
     ours = [r for r in caplog.records if r.name.startswith("oddins_pipeline")]
     assert len(ours) == 2
     assert all(TOKEN not in str(vars(record)) for record in ours)
+
+
+def add_receiver(service: Service, name: str, url: str) -> None:
+    with psycopg.connect(service.database, autocommit=True) as connection:
+        assert receivers.add(connection, name, url)
 
 
 def tick(name: str, instance: dg.DagsterInstance, times: int = 1) -> None:
@@ -195,6 +203,11 @@ def test_a_failed_and_a_rejected_sync_are_told_once_each_by_command_or_sensor(
     entries = generate_leagues(0.02)
     serve(service, entries, entries[:10])
     assert service.sync(**variables).code == 0
+    add_receiver(service, "shop", f"{receiver.url}-shop")
+    add_receiver(service, "suspended", f"{receiver.url}-suspended")
+    service.query(
+        "UPDATE webhook_receivers SET suspended_at = now() WHERE name = 'suspended' RETURNING 1"
+    )
     with dg.DagsterInstance.ephemeral() as instance:
         if automation == "on":
             tick("webhook_delivery_sensor", instance)
@@ -208,10 +221,12 @@ def test_a_failed_and_a_rejected_sync_are_told_once_each_by_command_or_sensor(
         if automation == "on":
             assert receiver.got == []
             tick("webhook_delivery_sensor", instance, times=2)
-    sent = [(body["type"], body["facts"]["code"]) for body in receiver.got]
-    assert sent == [("response_rejected", "refused"), ("sync_failed", "rejected_key")]
     ids = [f"s{number}" for (number,) in service.query("SELECT id FROM webhook_events ORDER BY id")]
-    assert [body["id"] for body in receiver.got] == ids
+    expected = [("response_rejected", "refused", ids[0]), ("sync_failed", "rejected_key", ids[1])]
+    sent = [(body["type"], body["facts"]["code"], body["id"]) for body in receiver.got]
+    for path in (TOKEN, f"{TOKEN}-shop", f"{TOKEN}-suspended"):
+        to_it = [one for one, to in zip(sent, receiver.paths, strict=True) if to.endswith(path)]
+        assert to_it == ([] if "suspended" in path else expected)
     assert "of the listed leagues" in receiver.got[0]["text"]
     written = "".join(done.stdout + done.stderr for done in (rejected, failed))
     assert TOKEN not in written

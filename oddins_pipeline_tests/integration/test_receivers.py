@@ -12,6 +12,7 @@ import psycopg
 import pytest
 
 from oddins_pipeline.cli.db import READABLE
+from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.database import receivers
 from oddins_pipeline_tests.integration.test_notifications import TOKEN, Receiver
 from oddins_pipeline_tests.integration.test_notifications import receiver as receiver  # noqa: PLC0414
@@ -50,18 +51,16 @@ def test_leagues_are_watched_by_id_name_or_slug_and_unknown_ones_are_refused(
 ) -> None:
     done = run(filled, "watch", "1", "league 2", "azerbaidjan-league-3", "--note", "odds")
     assert done.code == 0
-    assert [line.split()[0] for line in done.stdout.splitlines()] == ["1", "2", "3"]
+    assert [line.split()[0] for line in done.stdout.splitlines()[1:]] == ["1", "2", "3"]
     for unknown, near in (("Leage 4", "4 League 4 (Ukraine)"), ("999", "no league 999")):
         refused = run(filled, "watch", unknown)
         assert refused.code == 1
         assert near in refused.stderr
     assert run(filled, "unwatch", "2").code == 0
     assert run(filled, "unwatch", "2").code == 1
-    listed = json.loads(run(filled, "watch", "--list", "--json").stdout)["watched"]
-    assert [(row["provider_league_id"], row["note"]) for row in listed] == [
-        (1, "odds"),
-        (3, "odds"),
-    ]
+    listed = run(filled, "watch", "--list", "--json").stdout.splitlines()
+    rows = [json.loads(line) for line in listed]
+    assert [(row["provider_league_id"], row["note"]) for row in rows] == [(1, "odds"), (3, "odds")]
 
 
 def test_a_receiver_is_added_tested_suspended_resumed_replayed_and_removed(
@@ -83,10 +82,10 @@ def test_a_receiver_is_added_tested_suspended_resumed_replayed_and_removed(
     assert run(filled, "receivers", "resume", "shop").code == 0
     assert run(filled, "status", "--check").code == 0
     listed = run(filled, "receivers", "list")
-    assert listed.stdout == "shop  ok  http://127.0.0.1/***\n"
+    assert listed.stdout.splitlines()[1].split() == ["shop", "ok", "http://127.0.0.1/***"]
     replayed = json.loads(run(filled, "deliveries", "--replay", "2", "--json").stdout)
-    assert replayed["receivers"][0]["delivered_to_change"] == 1
-    assert run(filled, "deliveries").stdout.startswith("shop: ok, 0 pending")
+    assert replayed["delivered_to_change"] == 1
+    assert run(filled, "deliveries").stdout.splitlines()[1].split()[:3] == ["shop", "ok", "0"]
     assert run(filled, "deliveries", "--receiver", "other").code == 1
     assert run(filled, "receivers", "remove", "shop").code == 0
     assert run(filled, "receivers", "remove", "shop").code == 1
@@ -127,4 +126,4 @@ def test_a_made_secret_is_shown_once_and_a_reader_cannot_see_it(filled: Service)
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
             connection.execute("SELECT url FROM webhook_receivers")
     with psycopg.connect(filled.database) as connection:
-        assert "T0KEN" not in repr(receivers.load(connection))
+        assert "T0KEN" not in repr(receivers.load(connection, Settings(_env_file=None)))

@@ -11,12 +11,12 @@ from oddins_pipeline.database.connection import connect
 from oddins_pipeline.pipeline import deliveries, notifications
 
 if __name__ == "__main__":
-    deliveries.MIN_PAUSE = timedelta(0)
+    receivers.MIN_PAUSE = timedelta(0)
     notifications.ATTEMPT_TIMEOUT = 0.3
     workspace = load_workspace(reads_only=True)
     with connect(workspace, purpose="delivery test") as connection:
         while True:
             deliveries.deliver_due(connection, workspace.settings, budget=1)
-            for one in receivers.load(connection):
-                receivers.resume(connection, one.name)  # an operator who does not tire
+            for one in receivers.load(connection, workspace.settings):  # a tireless operator
+                receivers.change(connection, receivers.RESUME, one.name)
             time.sleep(0.01)

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import json
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timezone
 from typing import Any
 
 import pytest
 
 from oddins_pipeline.catalog.events import Change, Event, events_of
-from oddins_pipeline.database.receivers import Receiver
-from oddins_pipeline.pipeline.deliveries import after_failure
 
 NOW = datetime(2026, 4, 2, 5, 17, tzinfo=timezone.utc)
 SEASON = {"year": 2026, "start_date": "2026-08-01", "end_date": None, "is_current": True}
 
 
 def change(entity: str, kind: str, before: Any = None, after: Any = None) -> Change:
-    key = "39" if entity == "leagues" else "39/2026"
-    return Change(7, 3, NOW, entity, key, kind, before, after, "Premier League", "England")
+    facts: dict[str, Any] = {"change_id": 7, "provider_league_id": 39}
+    facts |= {"league": "Premier League", "country": "England"}
+    if entity != "leagues":
+        facts["year"] = 2026
+    return Change(7, NOW, entity, kind, before, after, facts)
 
 
 @pytest.mark.parametrize(
@@ -100,26 +101,3 @@ def test_a_providers_name_can_neither_mention_a_channel_nor_break_the_text() -> 
     bad = Event("c1.x", "x", NOW, "<!channel> @all {where}\nsecond\x00 line")
     text = json.loads(bad.body())["text"]
     assert text == "‹!channel› ＠all {where} second line"
-
-
-def receiver(failing_hours: float | None) -> Receiver:
-    since = NOW - timedelta(hours=failing_hours) if failing_hours is not None else None
-    return Receiver(1, "r", 0, 0, None, since, None, None, None)
-
-
-@pytest.mark.parametrize(
-    ("failing_hours", "status", "pause"),
-    [
-        (None, 500, timedelta(seconds=30)),
-        (0.001, None, timedelta(seconds=30)),
-        (1, 429, timedelta(hours=1)),
-        (71, 404, timedelta(hours=6)),
-        (72, 500, None),
-        (None, 410, None),
-    ],
-)
-def test_pauses_grow_for_three_days_then_the_receiver_is_suspended(
-    failing_hours: float | None, status: int | None, pause: timedelta | None
-) -> None:
-    next_attempt, suspended = after_failure(receiver(failing_hours), status, NOW)
-    assert (next_attempt, suspended) == ((NOW + pause, None) if pause else (None, NOW))
