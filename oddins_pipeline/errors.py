@@ -48,8 +48,8 @@ request was sent and no attempt is used up.
 
 
 class OddinsError(Exception):
-    """Base of every expected failure; `reported` once a log line has shown it; `writes_nothing`
-    when it is certain that the catalog stands as before.
+    """Base of every expected failure; `writes_nothing` when it is certain that the catalog stands
+    as before.
     """
 
     code: ClassVar[str] = "failed"
@@ -57,7 +57,6 @@ class OddinsError(Exception):
     retryable: ClassVar[bool] = False
     scope: ClassVar[Scope] = "account"
     writes_nothing: ClassVar[bool] = False
-    reported: bool = False
 
 
 class UsageError(OddinsError):

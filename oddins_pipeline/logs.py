@@ -202,6 +202,10 @@ class JsonFormatter(_JsonFormatter):
             log_data.pop(noise, None)
         message = meta.get("orig_message") or record.getMessage()
         metrics = {key: value for key, value in log_data.items() if key != "message"}
+        data = getattr(meta.get("dagster_event"), "event_specific_data", None)
+        if failure := getattr(data, "user_failure_data", None):  # a step's
+            message = failure.description
+            metrics |= {key: value.value for key, value in failure.metadata.items()}
         log_data.clear()
         log_data["timestamp"] = (
             datetime.fromtimestamp(record.created, timezone.utc)

@@ -119,8 +119,7 @@ def _require_utf8(arguments: list[str]) -> None:
 def _report(error: OddinsError) -> None:
     from oddins_pipeline.logs import logs_json
 
-    if not (error.reported and logs_json()):
-        _say(str(error), code=error.code, retryable=error.retryable)
+    _say(str(error), code=error.code, retryable=error.retryable)
     if error.writes_nothing and not logs_json():
         click.echo("no table was changed", err=True)
 

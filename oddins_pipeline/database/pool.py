@@ -75,7 +75,7 @@ def pool(workspace: Workspace) -> Engine:
         pool_use_lifo=True,
     )
     metrics = {"pool_size": limits.size, "pool_overflow": limits.overflow}
-    logger.info("PostgreSQL pool initialised", extra=metrics)
+    logger.info("PostgreSQL pool initialized", extra=metrics)
     return _pools.setdefault(workspace, engine)
 
 

@@ -20,7 +20,7 @@ from oddins_pipeline.database.catalog_facts import (
     load_facts,
 )
 from oddins_pipeline.errors import OddinsError
-from oddins_pipeline.orchestration.failures import to_dagster_failure
+from oddins_pipeline.orchestration.failures import ExpectedFailureError
 from oddins_pipeline.orchestration.jobs import CHECK_STEPS, FIRST, RAW
 from oddins_pipeline.orchestration.session import RunSession
 from oddins_pipeline.pipeline.staleness import is_stale, stale_after
@@ -74,7 +74,7 @@ def _load_for_checks(run: RunSession, entity: Entity, load: Load) -> ListFacts |
     try:
         return load(run)
     except OddinsError as error:
-        raise to_dagster_failure(error) from None
+        raise ExpectedFailureError(error) from None
 
 
 def evaluations(

@@ -1,19 +1,18 @@
 """Failures on their way into Dagster, and out of its event log in another process."""
 
-import logging
 from collections.abc import Sequence
 from dataclasses import replace
 from datetime import datetime, timezone
 
 import dagster as dg
+from dagster._core.errors import DagsterUserCodeProcessError
+from dagster_shared.error import SerializableErrorInfo
 
 from oddins_pipeline.catalog.entities import Entity
 from oddins_pipeline.errors import InterruptedSyncError, LaunchError, OddinsError
 from oddins_pipeline.logs import redact, sanitize
 from oddins_pipeline.orchestration.jobs import WRITES
 from oddins_pipeline.pipeline.failures import RunFailure
-
-logger = logging.getLogger(__name__)
 
 TERMINATED = "the run terminated unexpectedly: its process was killed or its host was lost"
 _INTERRUPTED = RunFailure.of(InterruptedSyncError())
@@ -27,13 +26,22 @@ TERMINAL_EVENTS = {
 }
 
 
-def to_dagster_failure(error: OddinsError) -> dg.Failure:
-    """The step's failure: the sentence, and fields that a sensor can tell apart; logged."""
-    message = redact(str(error))
-    fields: dict[str, str | bool] = {"code": error.code, "retryable": error.retryable}
-    logger.error(message, extra=fields)
-    error.reported = True
-    return dg.Failure(description=message, metadata=fields, allow_retries=False)
+class ExpectedFailureError(DagsterUserCodeProcessError, dg.Failure):
+    """A step's failure: the sentence, and fields that a sensor can tell apart.
+
+    Dagster shows an error of another process as that process reported it: here without a trace.
+    """
+
+    def __init__(self, error: OddinsError) -> None:
+        message = redact(str(error))
+        super().__init__(  # type: ignore[no-untyped-call]
+            message,
+            {"code": error.code, "retryable": error.retryable},
+            allow_retries=False,
+            user_code_process_error_infos=[
+                SerializableErrorInfo(message, [], type(error).__name__)
+            ],
+        )
 
 
 def step_failure(

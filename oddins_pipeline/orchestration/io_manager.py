@@ -20,7 +20,7 @@ from oddins_pipeline.database.payloads import Payload
 from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.logs import redact
 from oddins_pipeline.orchestration.change_summary import SCAN_LIMIT, markdown
-from oddins_pipeline.orchestration.failures import to_dagster_failure
+from oddins_pipeline.orchestration.failures import ExpectedFailureError
 from oddins_pipeline.orchestration.jobs import RAW
 from oddins_pipeline.orchestration.session import RunSession
 from oddins_pipeline.orchestration.table_metadata import column_lineage, table_metadata
@@ -155,7 +155,7 @@ class PostgresIOManager(dg.IOManager):
         try:
             return self._rows(name)
         except OddinsError as error:
-            raise to_dagster_failure(error) from None
+            raise ExpectedFailureError(error) from None
 
     def _payload(self, context: dg.InputContext) -> Payload:
         progress = self._run.of(LEAGUES)

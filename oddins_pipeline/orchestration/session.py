@@ -23,9 +23,9 @@ from oddins_pipeline.database.pool import reading
 from oddins_pipeline.errors import InterruptedSyncError, OddinsError
 from oddins_pipeline.logs import LOGGER, ForwardingHandler, set_run
 from oddins_pipeline.orchestration.failures import (
+    ExpectedFailureError,
     planned_steps,
     step_failure,
-    to_dagster_failure,
 )
 from oddins_pipeline.orchestration.jobs import CHECK_STEPS, PAYLOAD_TAG, STEPS, VERSION_TAG, WRITES
 from oddins_pipeline.orchestration.ownership import load_owner, location_of
@@ -109,7 +109,7 @@ class RunSession:
             if not isinstance(error, OddinsError):
                 raise
             progress.error = error
-            raise to_dagster_failure(error) from None
+            raise ExpectedFailureError(error) from None
 
     def publish(self, publication: Publication[Any]) -> EntityProgress:
         """Publishes the batch once, however many of its tables ask. Raises OddinsError."""

@@ -46,7 +46,8 @@ def test_the_pipeline_exits_0_when_done_and_1_with_the_sentence_when_not(
     )
     if code:
         assert "suspended the account" in reported[0][0]
-        assert reported[0][0] in done.stderr
+        assert done.stderr.count(reported[0][0]) == 2, "the step's, the run's"
+        assert "Stack Trace" not in done.stderr
     else:
         assert reported == [(None,)]
         assert service.query("SELECT count(*) > 0 FROM leagues") == [(True,)]

@@ -293,7 +293,7 @@ def test_the_log_reports_the_story_in_json_lines(service: Service, entries: Entr
     messages = [line["message"] for line in done.logs]
     for expected in (
         "worker started",
-        "PostgreSQL pool initialised",
+        "PostgreSQL pool initialized",
         "advisory lock acquired",
         "starting the leagues sync",
         "fetching leagues",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from typing import Any
 
 import dagster as dg
@@ -11,6 +12,7 @@ import pytest
 from oddins_pipeline import __version__
 from oddins_pipeline.catalog.entities import LEAGUES
 from oddins_pipeline.config.settings import Settings
+from oddins_pipeline.logs import JsonFormatter
 from oddins_pipeline.orchestration.change_summary import escaped
 from oddins_pipeline.orchestration.table_metadata import column_lineage, response_schema
 from oddins_pipeline.sample_provider import generate_leagues
@@ -103,3 +105,23 @@ def test_the_settings_hash_reports_settings_apart_and_no_secret() -> None:
 
     assert of() == of(api_key=KEY, database_url="postgresql://u:p@h/d")
     assert of() != of(stale_after_hours=27)
+
+
+def test_an_expected_failure_is_a_sentence_without_a_trace_in_the_ui_and_a_line_of_json(
+    service: Service, instance: dg.DagsterInstance
+) -> None:
+    service.provider.script("suspended")
+    failed = materialize(instance, "raw_leagues")
+    events = [entry for entry in instance.all_logs(failed.run_id) if entry.dagster_event]
+    datas = [entry.dagster_event.event_specific_data for entry in events if entry.dagster_event]
+    errors = [error for data in datas if (error := getattr(data, "error", None))]
+    assert len(errors) == 2, "the step's and the run's"
+    for error in errors:
+        assert error.message.startswith("the provider has suspended the account")
+        assert (error.stack, error.cause, error.context) == ([], None, None)
+    (step,) = [entry for entry in events if entry.get_dagster_event().is_step_failure]
+    record = logging.LogRecord("dagster", logging.ERROR, __file__, 1, step.user_message, (), None)
+    vars(record)["dagster_meta"] = {"dagster_event": step.dagster_event, "orig_message": "failed"}
+    line = json.loads(JsonFormatter().format(record))
+    assert line["message"] == errors[0].message
+    assert (line["code"], line["retryable"]) == ("suspended", False)
