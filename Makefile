@@ -48,7 +48,7 @@ docs: $(VENV)/.dev-stamp ## Build the documentation's site in site/
 	@NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --quiet
 	@echo "open site/index.html" >&2
 
-bench: $(VENV)/.bench-stamp ## Compare with peers, about 20 minutes (ARGS=--quick: 2)
+bench: $(VENV)/.bench-stamp ## Compare with peers, about 40 minutes (ARGS=--quick: 4)
 	@$(BIN)/python -m benchmarks $(ARGS)
 
 lock: $(VENV)/.dev-stamp ## Pin the newest versions that pyproject.toml allows

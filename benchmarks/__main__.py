@@ -14,6 +14,8 @@ from pathlib import Path
 import click
 import psycopg
 
+from benchmarks.daemon import Daemon, measure_daemon
+from benchmarks.far import DELAYS, FARTHEST, NEAR, Far, measure
 from benchmarks.plot import draw
 from benchmarks.report import machine, markdown, write_into
 from benchmarks.rounds import IMPLEMENTATIONS, PROJECT, Bench, Measurement
@@ -22,10 +24,23 @@ from benchmarks.summary import Summary
 
 REPEATS = {1.0: 7, 10.0: 3, 100.0: 2}
 """Rounds by scale; other scales get three."""
+SIZES, FAR, DAEMON = PARTS = ("sizes", "far", "daemon")
+"""What is measured: sizes of the response, distances to the database, the daemon."""
 
 
 @click.command()
-@click.option("--quick", is_flag=True, help="Today's size only, two rounds; no page is written.")
+@click.option(
+    "--quick",
+    is_flag=True,
+    help="Today's size, two rounds, a near and a far database only; no page is written.",
+)
+@click.option(
+    "--part",
+    "parts",
+    type=click.Choice(PARTS),
+    multiple=True,
+    help="All by default; not the daemon with --quick.",
+)
 @click.option("--scale", "scales", type=float, multiple=True, help="1, 10 and 100 by default.")
 @click.option("--repeats", type=click.IntRange(1), help="Rounds of every size.")
 @click.option(
@@ -47,6 +62,7 @@ REPEATS = {1.0: 7, 10.0: 3, 100.0: 2}
 def main(
     *,
     quick: bool,
+    parts: tuple[str, ...],
     scales: tuple[float, ...],
     repeats: int | None,
     chosen: tuple[str, ...],
@@ -60,6 +76,8 @@ def main(
     started = time.monotonic()
     sizes: dict[float, int] = {}
     found: list[Measurement] = []
+    far, daemon = Far(), Daemon()
+    wanted = parts or ((SIZES,) if chosen or scales else (SIZES, FAR) if quick else PARTS)
     names = set(chosen) or {one.name for one in IMPLEMENTATIONS}
     directory = Path(tempfile.mkdtemp(prefix="oddins-bench-"))
 
@@ -70,13 +88,20 @@ def main(
         with running(int(postgres or default_major())) as template:
             server = _version(template)
             bench = Bench(template, directory, log)
-            for scale in scales or ((1.0,) if quick else tuple(REPEATS)):
+            if FAR in wanted:
+                far = measure(
+                    bench, (NEAR, FARTHEST) if quick else DELAYS, repeats or (2 if quick else 5)
+                )
+            if DAEMON in wanted:
+                daemon = measure_daemon(bench)
+            every = scales or ((1.0,) if quick else tuple(REPEATS))
+            for scale in every if SIZES in wanted else ():
                 rounds = repeats or (2 if quick else REPEATS.get(scale, 3))
                 measured, sizes[scale] = bench.size(scale, rounds, names)
                 found += measured
     finally:
         shutil.rmtree(directory, ignore_errors=True)
-    summary = Summary(found, sizes)
+    summary = Summary(found, sizes, far, daemon)
     text = markdown(summary, server, quick)
     click.echo(text)
     results.parent.mkdir(parents=True, exist_ok=True)
@@ -87,13 +112,15 @@ def main(
                 "bytes": {f"{scale:g}": size for scale, size in sizes.items()},
                 "targets": [{**asdict(one), "result": one.result} for one in summary.targets()],
                 "measurements": [asdict(one) for one in found],
+                "far": asdict(far),
+                "daemon": asdict(daemon),
             },
             indent=1,
         )
         + "\n",
         encoding="utf-8",
     )
-    complete = not (quick or scales or chosen)
+    complete = not (quick or scales or chosen or parts)
     if complete if readme is None else readme:
         write_into(PROJECT / "docs" / "benchmarks.md", text)
         draw(summary, PROJECT / "docs" / "images" / "benchmark.svg")

@@ -8,11 +8,14 @@ import re
 import sys
 from pathlib import Path
 
+from benchmarks.daemon import Daemon
+from benchmarks.far import COMMANDS, FARTHEST, NEAR, SYNCS, Case
 from benchmarks.responses import STATES
 from benchmarks.rounds import CLI, EMPTY
 from benchmarks.server import OPTIONS
 from benchmarks.summary import UNCHANGED, Summary
 
+UNSAID = {"listen_addresses", "log_line_prefix"}
 BEGIN, END = "<!-- bench: made by `make bench` -->", "<!-- bench: end -->"
 
 
@@ -24,7 +27,7 @@ def machine(server: str) -> str:
         f"{os.cpu_count()} × {model[1] if model else platform.processor() or platform.machine()}",
         f"{int(memory[1]) / 2**20:.0f} GB" if memory else "",
         f"{platform.system()}, Python {sys.version.split()[0]}, PostgreSQL {server}",
-        ", ".join(f"{name}={value}" for name, value in OPTIONS.items() if "listen" not in name),
+        ", ".join(f"{name}={value}" for name, value in OPTIONS.items() if name not in UNSAID),
     ]
     return "; ".join(part for part in parts if part)
 
@@ -38,8 +41,13 @@ def markdown(summary: Summary, server: str, quick: bool) -> str:  # noqa: FBT001
     """Times, effects on the database, and the targets."""
     parts = [f"Measured on {machine(server)}{' (quick run)' if quick else ''}. Medians."]
     parts += [_times(summary, scale) for scale in sorted(summary.sizes)]
-    parts += [_effects(summary), _targets(summary)]
-    return "\n\n".join(parts)
+    if summary.sizes:
+        parts.append(_effects(summary))
+    if summary.far.walls:
+        parts += [_far(summary, FAR_TITLE, SYNCS), _far(summary, COMMANDS_TITLE, COMMANDS)]
+    if summary.daemon.idle:
+        parts.append(_daemon(summary.daemon))
+    return "\n\n".join([*parts, _targets(summary)])
 
 
 def _times(summary: Summary, scale: float) -> str:
@@ -108,6 +116,54 @@ def _effects(summary: Summary) -> str:
             cells = " | ".join(f"{number or 0:,.0f}" for number in values)
             lines.append(f"| {name} | {cells} |")
     return "\n".join(lines)
+
+
+FAR_TITLE = (
+    "A database that is far away: whole processes on an unchanged response of today's size, by"
+    " round-trip time (÷ dlt, the median of pairs). Flights are how often the process waits for an"
+    " answer of the server; statements are counted on the server."
+)
+COMMANDS_TITLE = "Other commands, with the same database:"
+
+
+def _far(summary: Summary, title: str, cases: tuple[Case, ...]) -> str:
+    far, names = summary.far, [one.name for one in cases]
+    delays = far.delays(names)
+    head = [
+        "",
+        *(f"{one:g} ms" for one in delays),
+        "flights",
+        "own statements",
+        "Dagster's storage",
+    ]
+    lines = [title, "", f"| {' | '.join(head)} |", f"| --- |{' ---: |' * (len(delays) + 3)}"]
+    for name in names:
+        traffic = far.traffic_of(name)
+        assert traffic is not None
+        times = [_far_time(summary, name, delay) for delay in delays]
+        counts = [str(count) for count in (traffic.flights, traffic.own, traffic.storage)]
+        lines.append(f"| {' | '.join((name, *times, *counts))} |")
+    return "\n".join(lines)
+
+
+def _far_time(summary: Summary, name: str, delay: float) -> str:
+    ratio = summary.far.ratio(name, "dlt", delay)
+    seconds = f"{summary.far.seconds(name, delay):.2f}"
+    return f"{seconds} ({ratio:.2f})" if ratio and name in SYNCED else seconds
+
+
+def _daemon(daemon: Daemon) -> str:
+    head = ["The daemon, idle", "statements a minute"]
+    lines = [f"| {' | '.join(head)} |", "| --- | ---: |"]
+    lines += [f"| {name} | {count:.0f} |" for name, count in daemon.idle.items()]
+    lines += ["", f"| The daemon, busy | {NEAR:g} ms | {FARTHEST:g} ms |", "| --- | ---: | ---: |"]
+    for kind, seconds in daemon.seconds.items():
+        cells = (f"{seconds[at]:.2f} s" if at in seconds else "–" for at in (NEAR, FARTHEST))
+        lines.append(f"| {kind} | {' | '.join(cells)} |")
+    return "\n".join(lines)
+
+
+SYNCED = {one.name for one in SYNCS}
 
 
 def _targets(summary: Summary) -> str:

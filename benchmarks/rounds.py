@@ -13,13 +13,13 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
-from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
 from benchmarks.content import Content, catalog_content, natural_content
 from benchmarks.meter import snapshot
 from benchmarks.responses import STATES
+from benchmarks.server import at_database
 
 PROJECT = Path(__file__).resolve().parent.parent
 CLI = "oddins sync leagues"
@@ -47,7 +47,7 @@ IMPLEMENTATIONS = (
     Implementation("floor", "floor"),
     Implementation("oddins", "oddins"),
     Implementation("executemany", "many", max_scale=10),
-    Implementation("row by row", "single", max_scale=1, max_rounds=2),
+    Implementation("row by row", "single", max_scale=1, max_rounds=1),
     Implementation("dlt", "dlt", max_scale=100, max_rounds=5, schema="dlt_catalog"),
     Implementation(CLI, "command", max_scale=1),
     Implementation(EMPTY, "command", max_scale=1),
@@ -149,7 +149,7 @@ class Bench:
         shutil.rmtree(self.directory / "dlt", ignore_errors=True)
         databases = sorted({one.database for one in chosen})
         for name in databases:
-            self._admin(f"CREATE DATABASE {name} TEMPLATE template")
+            self.admin(f"CREATE DATABASE {name} TEMPLATE template")
         found = []
         for state in STATES:
             provider.serve(state)
@@ -161,7 +161,7 @@ class Bench:
                     f" {one.wall if one.seconds is None else one.seconds:.2f} s"
                 )
         for name in databases:
-            self._admin(f"DROP DATABASE {name}")
+            self.admin(f"DROP DATABASE {name}")
         return found
 
     def _measure(
@@ -242,7 +242,6 @@ class Bench:
             "ODDINS_HOME": str(self.directory),
             "DAGSTER_HOME": str(home),
             "DLT_PIPELINES": str(self.directory / "dlt"),
-            "RUNTIME__DLTHUB_TELEMETRY": "false",
         }
 
     def _check(self, implementation: Implementation, url: str, expected: Content) -> None:
@@ -256,7 +255,8 @@ class Bench:
         if found != expected:
             raise WrongTablesError(f"{implementation.name} left {found}, expected {expected}")
 
-    def _admin(self, statement: str) -> None:
+    def admin(self, statement: str) -> None:
+        """Executes a statement outside the measured databases."""
         with psycopg.connect(at_database(self.template, "postgres"), autocommit=True) as connection:
             connection.execute(statement.encode())
 
@@ -266,9 +266,3 @@ def _identified(inserted: int, provider: Provider, state: str) -> int:
     if not inserted:
         return 0
     return inserted - int(provider.expected[state]["season_coverage"][0])
-
-
-def at_database(url: str, name: str) -> str:
-    """The same server, another database."""
-    parts = urlsplit(url)
-    return urlunsplit((parts.scheme, parts.netloc, f"/{name}", parts.query, ""))

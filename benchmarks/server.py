@@ -9,6 +9,7 @@ import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from urllib.parse import urlsplit, urlunsplit
 
 import psycopg
 
@@ -23,6 +24,7 @@ OPTIONS = {
     "checkpoint_timeout": "1h",
     # It would write WAL and remove dead rows while they are counted; ANALYZE is run explicitly.
     "autovacuum": "off",
+    "log_line_prefix": "%a=",  # see statements.py
 }
 
 
@@ -58,6 +60,12 @@ def running(major: int) -> Iterator[str]:
     finally:
         run("pg_ctl", "-D", "data", "-m", "immediate", "stop")
         shutil.rmtree(directory, ignore_errors=True)
+
+
+def at_database(url: str, name: str) -> str:
+    """The same server, another database."""
+    parts = urlsplit(url)
+    return urlunsplit((parts.scheme, parts.netloc, f"/{name}", parts.query, ""))
 
 
 def _free_port() -> int:

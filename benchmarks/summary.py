@@ -6,11 +6,15 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from statistics import median
 
+from benchmarks.daemon import Daemon
+from benchmarks.far import COMMANDS, FARTHEST, MATERIALIZE, Far
 from benchmarks.responses import STATES
 from benchmarks.rounds import CLI, EMPTY, Measurement
 
 FIRST, UNCHANGED, CHANGED = STATES
 Value = Callable[[Measurement], float | None]
+MAX_TO_DLT = {0.0: 0.85, 1.0: 0.9, 5.0: 1.0, 20.0: 1.4}
+"""Of the sync's whole process over dlt's, by round-trip time in milliseconds."""
 
 
 @dataclass(frozen=True)
@@ -33,9 +37,17 @@ class Target:
 class Summary:
     """Queries over the measurements of one run; `sizes` are the responses' bytes by scale."""
 
-    def __init__(self, measurements: Iterable[Measurement], sizes: dict[float, int]) -> None:
+    def __init__(
+        self,
+        measurements: Iterable[Measurement],
+        sizes: dict[float, int],
+        far: Far,
+        daemon: Daemon,
+    ) -> None:
         self.measurements = list(measurements)
         self.sizes = sizes
+        self.far = far
+        self.daemon = daemon
 
     def implementations(self) -> list[str]:
         """Names of the measured implementations, in the order of the first round."""
@@ -74,7 +86,7 @@ class Summary:
             Target(
                 f"fetch to commit ÷ floor, {state}, size {scale:g}",
                 self.to_floor(scale, state),
-                1.5,
+                1.15,
             )
             for scale in scales
             for state in (FIRST, CHANGED)
@@ -87,20 +99,37 @@ class Summary:
             )
             for scale in scales
         ]
-        command = self.wall(1, UNCHANGED, CLI)
-        dlt, empty = self.wall(1, UNCHANGED, "dlt"), self.wall(1, UNCHANGED, EMPTY)
-        found += [
-            Target(f"`{CLI}` ÷ dlt, whole process, unchanged", self.ratio(command, dlt), 0.9),
-            Target(f"`{CLI}` ÷ empty Dagster run", self.ratio(command, empty), 1.3),
-        ]
-        if scales[0] == 1 and scales[-1] == 100:
+        to_empty = self.ratio(self.wall(1, UNCHANGED, CLI), self.wall(1, UNCHANGED, EMPTY))
+        found.append(Target(f"`{CLI}` ÷ empty Dagster run", to_empty, 1.3))
+        if {1, 100} <= set(scales):
             found += [self._growth(state) for state in STATES]
             found.append(Target("memory, growth from size 1 to 100", self._memory_growth(), 100))
         found += [
-            Target(f"memory ÷ bytes of the response, size {scale:g}", self._memory(scale), 8)
+            Target(f"memory ÷ bytes of the response, size {scale:g}", self._memory(scale), 4.5)
             for scale in scales
         ]
-        return found + self._unchanged()
+        return found + self._unchanged() + self._far()
+
+    def _far(self) -> list[Target]:
+        """With the database far away."""
+        found = [
+            Target(f"`{CLI}` ÷ dlt, at {delay:g} ms", self.far.ratio(CLI, "dlt", delay), limit)
+            for delay, limit in MAX_TO_DLT.items()
+        ]
+        traffic = self.far.traffic_of(CLI)
+        own, storage = (traffic.own, traffic.storage) if traffic else (None, None)
+        seconds = self.far.seconds(MATERIALIZE, FARTHEST)
+        found += [
+            Target(f"`{CLI}`, its own statements", own, 45, ""),
+            Target(f"`{CLI}`, statements of Dagster's storage", storage, 100, ""),
+            Target(f"`{MATERIALIZE}` at {FARTHEST:g} ms", seconds, 8.4, " s"),
+        ]
+        idle = sum(self.daemon.idle.values()) or None
+        found.append(Target("daemon and sensors, idle, statements a minute", idle, 236, ""))
+        return found + [
+            Target(f"`{one.name}`, {FARTHEST:g} ms beyond 0 ms", self.far.beyond(one.name), 1, " s")
+            for one in COMMANDS
+        ]
 
     def _growth(self, state: str) -> Target:
         grown = self.ratio(self.seconds(100, state, "oddins"), self.seconds(1, state, "oddins"))
