@@ -79,7 +79,7 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
             name="backfill_requests_sensor",
             evaluation_fn=evaluate_backfills,
             job_name=BACKFILL_JOB,
-            minimum_interval_seconds=15,
+            minimum_interval_seconds=30,
             **ours,
             description="Starts a backfill for each season in `backfill_requests`, and follows"
             " every request to done or failed.",
@@ -88,7 +88,7 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
             name="catch_up_sensor",
             evaluation_fn=evaluate_catch_up,
             jobs=list(SYNC_JOBS),
-            minimum_interval_seconds=30,
+            minimum_interval_seconds=60,
             **ours,
             description="Requests a full sync of what is stale, with growing pauses; writes the"
             " events of a stale catalog and of a subscription that ends.",
@@ -96,7 +96,7 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
         dg.SensorDefinition(
             name="sync_failure_sensor",
             evaluation_fn=evaluate_failures,
-            minimum_interval_seconds=30,
+            minimum_interval_seconds=60,
             **ours,
             description="Records every run that terminated unexpectedly, or was never started, in"
             " `provider_sync_state`, and fails it when Dagster has not noticed.",
@@ -104,7 +104,7 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
         dg.SensorDefinition(
             name="webhook_delivery_sensor",
             evaluation_fn=evaluate_deliveries,
-            minimum_interval_seconds=15,
+            minimum_interval_seconds=30,
             **ours,
             description="Sends events to the webhook receivers, at least once and in order.",
         ),
@@ -112,6 +112,7 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
         dg.AutomationConditionSensorDefinition(
             name="automation_condition_sensor",
             target=dg.AssetSelection.all(),
+            minimum_interval_seconds=60,
             default_status=status,
             description="Runs consumers' assets by their automation conditions.",
         ),

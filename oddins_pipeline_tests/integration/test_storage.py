@@ -210,5 +210,11 @@ def test_dagster_yaml_names_no_environment_variable_and_is_accepted(dagster_home
     assert not [line for line in lines if line.strip().startswith("env:")]
     ref = InstanceRef.from_dir(str(dagster_home))
     assert ref.settings["concurrency"] == {"runs": {"max_concurrent_runs": 1}}
+    # Each costs statements all day long: a daemon for run retries, a DELETE for each other number.
+    assert not ref.settings.get("run_retries")
+    assert ref.settings["retention"] == {
+        "schedule": {"purge_after_days": 90},
+        "sensor": {"purge_after_days": 7},
+    }
     assert ref.storage_data is not None
     assert ref.storage_data.class_name == CatalogStorage.__name__
