@@ -6,15 +6,10 @@ from typing import Any
 
 import click
 
-from oddins_pipeline.cli.context import (
-    App,
-    examples,
-    json_option,
-    sample_option,
-    show_json,
-    show_wrapped,
-)
+from oddins_pipeline.cli.context import examples, json_option, on_catalog, show_json, show_wrapped
 from oddins_pipeline.cli.words import shown_bytes, shown_time
+from oddins_pipeline.config.settings import Settings
+from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.database.payloads import archived
 from oddins_pipeline.logs import sanitize
 
@@ -29,13 +24,12 @@ from oddins_pipeline.logs import sanitize
     help="How many, the newest first.",
 )
 @json_option
-@sample_option()
-@click.pass_obj
-def command(app: App, limit: int, *, rejected: bool, as_json: bool, sample: bool) -> None:
+@on_catalog()
+def command(
+    connection: Connection, _: Settings, limit: int, *, rejected: bool, as_json: bool
+) -> None:
     """List archived responses, the newest first."""
-    workspace = app.open(sample=sample, reads_only=True)
-    with app.reader(workspace) as connection:
-        found = archived(connection, limit, rejected=rejected)
+    found = archived(connection, limit, rejected=rejected)
     for row in found:
         show_json(row) if as_json else show_wrapped(_line(row))
     if not found and not as_json:

@@ -4,6 +4,7 @@ are seen by every user of the machine.
 
 from __future__ import annotations
 
+import re
 import secrets
 import sys
 from base64 import b64encode
@@ -31,8 +32,14 @@ def command() -> None:
     """Where events are sent."""
 
 
+def _new_name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
+    if name == receivers.DEFAULT or not re.fullmatch(r"[\w.@-]{1,60}", name):
+        raise click.BadParameter("a name has 1 to 60 letters, digits, or any of . _ - @")
+    return name
+
+
 @command.command()
-@click.argument("name")
+@click.argument("name", callback=_new_name)
 @sample_option()
 @click.pass_obj
 def add(app: App, name: str, *, sample: bool) -> None:
@@ -75,14 +82,14 @@ def _read_address(settings: Settings) -> tuple[str, str]:
 def list_(connection: Connection, settings: Settings, *, as_json: bool) -> None:
     """Show the receivers, their addresses masked."""
     found = receivers.load(connection, settings)
-    rows = [{"name": r.name, "state": r.state, "address": masked(r.url or "")} for r in found]
+    rows = [{"name": r.name, "state": r.state, "address": masked(r.url)} for r in found]
     show_rows(rows, as_json=as_json, none=NONE)
 
 
-def masked(url: str) -> str:
+def masked(url: str | None) -> str | None:
     """Scheme and host only."""
-    parts = urlsplit(url)
-    return f"{parts.scheme}://{parts.hostname}/***"
+    parts = urlsplit(url or "")
+    return f"{parts.scheme}://{parts.hostname}/***" if url else None
 
 
 @command.command()
@@ -108,7 +115,7 @@ def test(connection: Connection, settings: Settings, name: str) -> None:
     """Send a `test` event to the receiver NAME, by default that of ODDINS_WEBHOOK_URL."""
     from oddins_pipeline.pipeline.notifications import send
 
-    (to,) = receivers.named(connection, settings, name)
+    (to,) = receivers.load(connection, settings, name)
     now = datetime.now(timezone.utc)
     send(settings, to, Event(f"t{now:%s}", "test", now, "a test of oddins"))
     click.echo(f"{name} accepted the message")
@@ -136,11 +143,13 @@ def deliveries(
     """What is pending, failed and delivered, per receiver; sent by `webhook_delivery_sensor`."""
     from oddins_pipeline.pipeline.deliveries import pending_count
 
+    receivers.add_missing(connection, settings)
+    found = receivers.load(connection, settings, name)
     if first is not None:
-        receivers.replay(connection, first, name)
+        found = [receivers.replay(connection, one, first) for one in found]
     rows = [
         {"name": one.name, "state": one.state, "pending": pending_count(connection, one)}
         | {"delivered_to_change": one.cursor, **{key: getattr(one, key) for key in SHOWN}}
-        for one in receivers.named(connection, settings, name)
+        for one in found
     ]
     show_rows(rows, as_json=as_json, none=NONE)

@@ -24,7 +24,7 @@ SUSPEND_AFTER = timedelta(days=3)
 
 @dataclass(frozen=True)
 class Receiver:
-    """One row, with the address of the settings in place of a missing one."""
+    """One row; `url` is None when that of the settings is not set here."""
 
     id: int
     name: str
@@ -93,10 +93,8 @@ WHERE known.id = r.id AND r.id = %(id)s AND suspended_at IS NULL
 RETURNING suspended_at IS NOT NULL
 """
 
-# Sends the feed again, to one receiver or to all.
-_REPLAY = """
-UPDATE webhook_receivers SET cursor = least(cursor, %s) WHERE name = coalesce(%s, name)
-"""
+# Sends the feed again.
+_REPLAY = "UPDATE webhook_receivers SET cursor = least(cursor, %s) WHERE id = %s"
 
 
 def of_settings(settings: Settings) -> list[Receiver]:
@@ -108,24 +106,17 @@ def of_settings(settings: Settings) -> list[Receiver]:
     return [Receiver(0, DEFAULT, url=url, secret=secret)]
 
 
-def load(connection: Connection, settings: Settings) -> list[Receiver]:
-    """Every receiver, secrets included; that of the settings without a row before it was used."""
+def load(connection: Connection, settings: Settings, name: str | None = None) -> list[Receiver]:
+    """Every receiver, or one by its name, secrets included; that of the settings has no row before
+    it was used, and no address where they are not set. Raises NotInCatalogError.
+    """
     with connection.cursor(row_factory=class_row(Receiver)) as rows:
-        found = rows.execute(_LOAD).fetchall()
-    stored = {one.name: one for one in found}
-    default = [
-        replace(stored.get(DEFAULT, one), url=one.url, secret=one.secret)
-        for one in of_settings(settings)
-    ]
-    return default + [one for one in found if one.name != DEFAULT]
-
-
-def named(connection: Connection, settings: Settings, name: str | None) -> list[Receiver]:
-    """The receiver of that name, or all. Raises NotInCatalogError."""
-    found = [one for one in load(connection, settings) if name in {None, one.name}]
-    if name is not None and not found:
+        found = {one.name: one for one in rows.execute(_LOAD)}
+    for one in of_settings(settings):
+        found[DEFAULT] = replace(found.get(DEFAULT, one), url=one.url, secret=one.secret)
+    if name is not None and name not in found:
         raise _unknown(name)
-    return found
+    return [one for one in found.values() if name in {None, one.name}]
 
 
 def add(
@@ -135,10 +126,23 @@ def add(
     return connection.execute(_ADD, (name, url, secret)).rowcount == 1
 
 
+def add_missing(connection: Connection, settings: Settings) -> None:
+    """Gives the receiver of the settings its row: it gets what happens from then on."""
+    if any(one.id == 0 for one in load(connection, settings)):
+        add(connection, DEFAULT)
+
+
 def change(connection: Connection, statement: str, name: str) -> None:
     """Executes REMOVE or RESUME. Raises NotInCatalogError."""
     if connection.execute(statement.encode(), (name,)).rowcount == 0:
         raise _unknown(name)
+
+
+def replay(connection: Connection, receiver: Receiver, first_change: int) -> Receiver:
+    """Sends again from a change of the feed on."""
+    moved = replace(receiver, cursor=min(receiver.cursor, first_change - 1))
+    connection.execute(_REPLAY, (moved.cursor, moved.id))
+    return moved
 
 
 def advance(connection: Connection, old: Receiver, new: Receiver, *, delivered: bool) -> bool:
@@ -152,11 +156,6 @@ def fail(connection: Connection, receiver: Receiver, error: str, *, gone: bool) 
     pauses = {"min_pause": MIN_PAUSE, "max_pause": MAX_PAUSE, "suspend_after": SUSPEND_AFTER}
     values = {**vars(receiver), **pauses, "error": error, "gone": gone}
     return connection.execute(_FAIL, values).fetchone() == (True,)
-
-
-def replay(connection: Connection, first_change: int, name: str | None) -> None:
-    """Sends again from a change of the feed on, to one receiver or to all."""
-    connection.execute(_REPLAY, (first_change - 1, name))
 
 
 def _unknown(name: str) -> NotInCatalogError:

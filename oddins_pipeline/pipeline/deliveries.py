@@ -33,9 +33,8 @@ def deliver_due(connection: Connection, settings: Settings, *, budget: float = T
 
     The connection is in autocommit mode: nothing is locked while a receiver takes its time.
     """
-    if any(one.id == 0 for one in receivers.load(connection, settings)):
-        receivers.add(connection, receivers.DEFAULT)
-    due = [one for one in receivers.load(connection, settings) if one.is_due]
+    receivers.add_missing(connection, settings)
+    due = [one for one in receivers.load(connection, settings) if one.is_due and one.url]
     # Those that wait longest come first.
     due.sort(key=lambda one: (one.delivered_at is not None, one.delivered_at))
     ends, sent = time.monotonic() + budget, 0

@@ -26,11 +26,13 @@ RETRYABLE = {None, 408, 425, 429, *range(500, 600)}
 
 def send(settings: Settings, receiver: Receiver, event: Event) -> None:
     """One attempt, signed when there is a secret. Raises WebhookError."""
+    if receiver.url is None:
+        raise WebhookError(f"{receiver.name} is not set")
     body = event.body(app_env=settings.app_env, software_version=__version__)
     signed = signature(receiver.secret, event.id, body)
     headers = {"content-type": "application/json", **signed}
     try:
-        status = post_json(receiver.url or "", body, headers, timeout=ATTEMPT_TIMEOUT)
+        status = post_json(receiver.url, body, headers, timeout=ATTEMPT_TIMEOUT)
     except TransportError as error:
         raise WebhookError(error.cause) from None
     if not 200 <= status < 300:  # noqa: PLR2004
@@ -57,7 +59,7 @@ def notify(settings: Settings, to: Sequence[Receiver], found: Sequence[Event]) -
     """
     with ThreadPoolExecutor() as pool:
         for one in to:
-            if one.suspended_at is None:
+            if one.url and not one.suspended_at:
                 pool.submit(_notify, settings, one, found)
 
 

@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import logging
 import socket
+import ssl
 import threading
 import zlib
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from functools import cache
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -104,7 +106,6 @@ def post_json(url: str, body: bytes, headers: Mapping[str, str], *, timeout: flo
     Raises TransportError, quoting nothing.
     """
     proxy = proxy_of(url)
-    # Loading the authorities' certificates takes longer than sending.
     plain = proxy is None and url.startswith("http:")
     try:
         with (
@@ -114,17 +115,23 @@ def post_json(url: str, body: bytes, headers: Mapping[str, str], *, timeout: flo
                 follow_redirects=False,
                 trust_env=False,
                 proxy=proxy,
-                verify=False if plain else httpx.create_ssl_context(),
+                verify=False if plain else _certificates(),
             ) as client,
             client.stream(
                 "POST", url, content=body, headers=dict(headers), extensions={"trace": trace}
             ) as response,
         ):
             return response.status_code
-    except (TransportError, ValueError, OSError, ImportError) as error:
-        late = "it did not respond in time or cannot be reached"
-        cause = late if isinstance(error, TransportError) else type(error).__name__
-        raise TransportError(cause) from None
+    except TransportError as error:
+        raise TransportError(error.cause.replace("provider", "receiver")) from None
+    except (ValueError, OSError, ImportError) as error:
+        raise TransportError(f"nothing could be sent ({type(error).__name__})") from None
+
+
+@cache
+def _certificates() -> ssl.SSLContext:
+    """Loading the authorities' certificates takes longer than sending a message."""
+    return httpx.create_ssl_context()
 
 
 @contextmanager

@@ -13,7 +13,8 @@ import pytest
 
 from oddins_pipeline.cli.db import READABLE
 from oddins_pipeline.config.settings import Settings
-from oddins_pipeline.database import receivers
+from oddins_pipeline.database import events, receivers
+from oddins_pipeline.pipeline.deliveries import deliver_due, pending_count
 from oddins_pipeline_tests.integration.test_notifications import TOKEN, Receiver
 from oddins_pipeline_tests.integration.test_notifications import receiver as receiver  # noqa: PLC0414
 from oddins_pipeline_tests.support.responses import ENTRIES, serve
@@ -111,6 +112,32 @@ def test_a_wrong_address_is_refused_and_not_quoted(
     assert done.code == 2
     assert "secret-part-1" not in done.stdout + done.stderr
     assert filled.query("SELECT count(*) FROM webhook_receivers") == [(0,)]
+
+
+@pytest.mark.parametrize("name", ["", "two words", "a\nb", "\x1b[31m", "ODDINS_WEBHOOK_URL"])
+def test_a_name_that_could_be_mistaken_is_refused(service: Service, name: str) -> None:
+    assert add(service, name, "https://hooks.example.test/x").code == 2
+
+
+def test_the_receiver_of_the_settings_keeps_its_place_while_it_is_unset(database: str) -> None:
+    """A second daemon without the variable, or an hour without it, loses nothing."""
+    unset = Settings(_env_file=None)
+    given = Settings(_env_file=None, webhook_url="http://127.0.0.1:1/x")
+    with psycopg.connect(database, autocommit=True) as connection:
+        assert [one.id for one in receivers.load(connection, given)] == [0]
+        deliver_due(connection, given)
+        event = events.writing("sync_failed", "x", "leagues_seasons", {})
+        events.add(connection, event)
+        deliver_due(connection, unset)
+        assert [one.url for one in receivers.load(connection, unset)] == [None]
+        (one,) = receivers.load(connection, given)
+        assert [event.type for event in events.events_after(connection, one.events_cursor)] == [
+            "sync_failed"
+        ]
+        receivers.change(connection, receivers.REMOVE, receivers.DEFAULT)
+        deliver_due(connection, given)
+        (one,) = receivers.load(connection, given)
+        assert pending_count(connection, one) == 0
 
 
 def test_a_made_secret_is_shown_once_and_a_reader_cannot_see_it(filled: Service) -> None:
