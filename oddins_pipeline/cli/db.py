@@ -126,6 +126,8 @@ def grant_read(app: App, role: str, *, sample: bool) -> None:
         try:
             connection.execute(sql.SQL("GRANT USAGE ON SCHEMA public TO {}").format(who))
             connection.execute(sql.SQL("GRANT SELECT ON {} TO {}").format(tables, who))
+            # Default privileges may have opened it; it holds secrets.
+            connection.execute(sql.SQL("REVOKE ALL ON webhook_receivers FROM {}").format(who))
         except psycopg.errors.UndefinedObject:
             raise DatabaseError(
                 f"there is no role {role}; make it first: CREATE ROLE {who.as_string()} LOGIN"

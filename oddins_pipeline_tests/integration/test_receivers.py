@@ -148,6 +148,7 @@ def test_a_made_secret_is_shown_once_and_a_reader_cannot_see_it(filled: Service)
     role = f"reader_{filled.query('SELECT current_database()')[0][0]}"
     with psycopg.connect(filled.database, autocommit=True) as connection:
         connection.execute(f"CREATE ROLE {role}".encode())
+        connection.execute(f"GRANT SELECT ON webhook_receivers TO {role}".encode())
         assert run(filled, "db", "grant-read", role).code == 0
         connection.execute(f"SET ROLE {role}".encode())
         with pytest.raises(psycopg.errors.InsufficientPrivilege):
