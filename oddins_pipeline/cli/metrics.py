@@ -12,7 +12,7 @@ from prometheus_client.exposition import start_http_server
 
 from oddins_pipeline.cli.context import App, sample_option
 from oddins_pipeline.database.pool import reading
-from oddins_pipeline.errors import UsageError
+from oddins_pipeline.errors import OddinsError, UsageError
 from oddins_pipeline.pipeline.metrics import CatalogCollector
 
 DEFAULT = "127.0.0.1:9464"
@@ -44,7 +44,7 @@ def command(app: App, output: Path | None, listen: str | None, *, sample: bool) 
         try:
             write_to_textfile(str(output), registry)
         except OSError as error:
-            raise UsageError(f"{output} cannot be written: {error.strerror}") from None
+            raise OddinsError(f"{output} cannot be written: {error.strerror}") from None
     sys.exit(0 if "\noddins_up 1.0\n" in text else 1)
 
 

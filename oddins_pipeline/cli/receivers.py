@@ -19,7 +19,7 @@ from oddins_pipeline.cli.context import App, json_option, on_catalog, sample_opt
 from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.database import receivers
 from oddins_pipeline.database.connection import Connection
-from oddins_pipeline.errors import UsageError
+from oddins_pipeline.errors import OddinsError, UsageError
 from oddins_pipeline.logs import register_secrets
 from oddins_pipeline.urls import check_webhook_secret, check_webhook_url, secrets_in
 
@@ -52,7 +52,7 @@ def add(app: App, name: str, *, sample: bool) -> None:
     secret = given or "whsec_" + b64encode(secrets.token_bytes(32)).decode()
     with app.connect(workspace, purpose="receivers") as connection:
         if not receivers.add(connection, name, url, secret):
-            raise UsageError(f"there is a receiver {name} already; remove it first")
+            raise OddinsError(f"there is a receiver {name} already; remove it first")
     click.echo(f"{name} gets what happens from now on")
     if not given:
         click.echo(f"its signing secret, shown this once: {secret}")

@@ -70,7 +70,7 @@ def test_a_receiver_is_added_tested_suspended_resumed_replayed_and_removed(
     added = add(filled, "shop", f"{receiver.url}\n{SECRET}\n")
     assert (added.code, added.stdout) == (0, "shop gets what happens from now on\n")
     again = add(filled, "shop", f"{receiver.url}\n")
-    assert again.code == 2
+    assert (again.code, "already" in again.stderr) == (1, True)
     assert run(filled, "receivers", "test", "shop").code == 0
     assert receiver.got[0]["type"] == "test"
     receiver.statuses = [410]
