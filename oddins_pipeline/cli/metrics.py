@@ -37,12 +37,13 @@ def command(app: App, output: Path | None, listen: str | None, *, sample: bool) 
     if listen is not None:
         _serve(registry, listen)
         return
-    text = generate_latest(registry).decode()
     if output is None:
+        text = generate_latest(registry).decode()
         click.echo(text, nl=False)
     else:
         try:
             write_to_textfile(str(output), registry)
+            text = output.read_text("utf-8")
         except OSError as error:
             raise OddinsError(f"{output} cannot be written: {error.strerror}") from None
     sys.exit(0 if "\noddins_up 1.0\n" in text else 1)

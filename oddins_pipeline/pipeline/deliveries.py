@@ -10,6 +10,7 @@ import logging
 import time
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import islice
 
 from oddins_pipeline.catalog.events import Event, events_of
 from oddins_pipeline.config.settings import Settings
@@ -25,6 +26,7 @@ TICK_BUDGET = 20.0
 """Seconds of one tick's deliveries, shared by the receivers that are due."""
 
 GONE = 410
+MAX_COUNTED = 10_000
 
 
 def deliver_due(connection: Connection, settings: Settings, *, budget: float = TICK_BUDGET) -> int:
@@ -81,10 +83,11 @@ def pending(connection: Connection, receiver: Receiver) -> Iterator[tuple[Receiv
 
 
 def pending_count(connection: Connection, receiver: Receiver) -> int:
-    """Events that a receiver has not confirmed; none before its first use."""
-    if receiver.id == 0:
-        return 0
-    return sum(len(found) for _, found in pending(connection, receiver))
+    """Events that a receiver has not confirmed, up to about MAX_COUNTED, because each is derived;
+    none before its first use.
+    """
+    steps = pending(connection, receiver) if receiver.id else ()
+    return sum(len(found) for _, found in islice(steps, MAX_COUNTED))
 
 
 def _fail(connection: Connection, receiver: Receiver, event: Event, error: WebhookError) -> None:
