@@ -101,7 +101,7 @@ def _durations(url: str) -> dict[str, list[float]]:
     found: dict[str, list[float]] = {}
     with psycopg.connect(url) as connection:
         for kind, body in connection.execute(_DURATIONS):
-            tick = json.loads(body)["tick_data"]
+            tick = json.loads(body)
             if tick["end_timestamp"]:
                 name = f"{kind.lower()} tick"
                 found.setdefault(name, []).append(tick["end_timestamp"] - tick["timestamp"])

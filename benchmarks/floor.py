@@ -54,7 +54,7 @@ def load(url: str, provider: str) -> float:
     with psycopg.connect(url, autocommit=True) as connection:
         started = time.perf_counter()
         body = fetch(provider)
-        rows = plain_rows(from_json(body, cache_strings="keys")["response"])
+        rows = plain_rows(from_json(body)["response"])
         with connection.transaction():
             _publish(connection, body, rows)
         return time.perf_counter() - started

@@ -7,7 +7,9 @@ import time
 # What is otherwise imported late is no part of a sync's memory or time.
 import httpcore  # noqa: F401
 import sqlalchemy.dialects.postgresql.psycopg  # noqa: F401
+import text_unidecode  # type: ignore[import-untyped]  # noqa: F401
 
+import oddins_pipeline.schema  # noqa: F401
 from oddins_pipeline.config.workspace import load_workspace
 from oddins_pipeline.pipeline.league_sync import LEAGUE_SYNC
 from oddins_pipeline.pipeline.session import open_session

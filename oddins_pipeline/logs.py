@@ -12,7 +12,7 @@ import re
 import sys
 import traceback
 from base64 import b64encode
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from datetime import datetime, timezone
 from functools import lru_cache
@@ -27,6 +27,7 @@ MIN_SECRET = 3
 MIN_SPELLED = 6
 """Shorter secrets are masked as they are: other spellings of them occur in any text."""
 MAX_DECODINGS = 3
+PIECE = 1 << 16
 
 _ESCAPE = re.compile(rb"\\(?:(?:u(?=[0-9a-fA-F]{4})(..)|x)([0-9a-fA-F]{2})|(.))", re.DOTALL)
 _CONTROL_ESCAPES = frozenset({b"n", b"r", b"t", b"b", b"f"})
@@ -86,9 +87,22 @@ def holds_secret(data: bytes, secrets: Iterable[str]) -> bool:
     known = [_needles(secret) for secret in secrets if len(secret) >= MIN_SPELLED]
     view = b""
     for view in _views(data):
-        if any(needle in view for plain, _ in known for needle in plain):
+        if _holds(view, [needle for plain, _ in known for needle in plain]):
             return True
-    return any(needle in view for _, encoded in known for needle in encoded)
+    return _holds(view, [needle for _, encoded in known for needle in encoded])
+
+
+def _holds(view: bytes, needles: Sequence[bytes]) -> bool:
+    """Whether one of `needles` stands in `view` in any case. A response, which may be large, is
+    lowered piece by piece instead of copied.
+    """
+    overlap = max(map(len, needles), default=0)
+    return any(
+        needle in piece
+        for start in range(0, len(view), PIECE)
+        for piece in [view[start : start + PIECE + overlap].lower()]
+        for needle in needles
+    )
 
 
 def _shows_secret(text: str) -> bool:
@@ -97,12 +111,12 @@ def _shows_secret(text: str) -> bool:
 
 
 def _views(data: bytes) -> Iterator[bytes]:
-    """`data` in lower case, as it is and as each round of cleaning and decoding leaves it."""
-    yield data.lower()
+    """`data` as it is and as each round of cleaning and decoding leaves it."""
+    yield data
     cleaned = _cleaned(data)
     for _ in range(MAX_DECODINGS):
         if cleaned != data:
-            yield cleaned.lower()
+            yield cleaned
         if b"\\" not in cleaned and b"%" not in cleaned:
             return
         data, cleaned = cleaned, _cleaned(_decoded(cleaned))
@@ -110,7 +124,8 @@ def _views(data: bytes) -> Iterator[bytes]:
 
 def _cleaned(data: bytes) -> bytes:
     """Without control and format characters; the Kelvin sign is a K by NFC."""
-    data = data.translate(None, _CONTROLS)
+    if any(control in data for control in _CONTROLS):
+        data = data.translate(None, _CONTROLS)
     if data.isascii():
         return data
     return _KELVIN.sub(b"K", _FORMATS.sub(b"", _C1_CONTROLS.sub(b"", data)))
@@ -133,7 +148,8 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
 def _needles(secret: str) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
     """What to look for, in lower case: the secret, and its base64 at each of three alignments."""
     spelled = (secret, secret.upper(), secret.lower(), json.dumps(secret)[1:-1])
-    plain = [view for text in spelled for view in _views(text.encode("utf-8", "surrogatepass"))]
+    texts = (text.encode("utf-8", "surrogatepass") for text in spelled)
+    plain = [view.lower() for text in texts for view in _views(text)]
     return tuple(dict.fromkeys(plain)), tuple(
         dict.fromkeys(core.lower() for core in _base64_cores(secret))
     )

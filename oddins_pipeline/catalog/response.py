@@ -54,7 +54,7 @@ def parse_body(body: bytes) -> Any:
     rejected (docs/provider.md), so the standard library parses a second time.
     """
     try:
-        return from_json(body, allow_inf_nan=False, cache_strings="keys")
+        return from_json(body, allow_inf_nan=False)
     except ValueError:
         pass
     try:

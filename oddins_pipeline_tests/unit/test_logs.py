@@ -7,6 +7,7 @@ import itertools
 import json
 import logging
 import sys
+import tracemalloc
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -150,3 +151,17 @@ def test_a_line_of_json_stays_whole_whatever_the_password_is() -> None:
 def test_other_texts_stay_as_they_are(harmless: str) -> None:
     register_secrets(KEYS)
     assert redact(harmless) == harmless
+
+
+def test_a_key_is_found_wherever_it_stands_in_a_large_response() -> None:
+    for before in range(logs.PIECE - len(KEY) - 1, logs.PIECE + 1):
+        assert holds_secret(b"x" * before + KEY.upper().encode() + b"x" * 1_000, (KEY,))
+
+
+def test_looking_for_the_key_does_not_copy_a_large_response() -> None:
+    body = b'{"name":"Pele"}' * 200_000
+    tracemalloc.start()
+    assert not holds_secret(body, (KEY,))
+    _, peak = tracemalloc.get_traced_memory()
+    tracemalloc.stop()
+    assert peak < len(body) / 2
