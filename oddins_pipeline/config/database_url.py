@@ -13,6 +13,14 @@ from oddins_pipeline.urls import is_host
 EXAMPLE = "postgresql://user:password@host:5432/database"
 _URL = re.compile(r"(postgres(?:ql)?://)([^/?]*)(/[^?]*)?(?:\?(.*))?", re.DOTALL)
 _PASSFILE = "passfile"
+_NUMBERS = (
+    "connect_timeout",
+    "keepalives",
+    "keepalives_idle",
+    "keepalives_interval",
+    "keepalives_count",
+    "tcp_user_timeout",
+)
 _SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
@@ -52,22 +60,51 @@ def _libpq_problem(url: str) -> str | None:
     import psycopg
 
     try:
-        found = parse(url)
+        written = parse(url)
     except psycopg.Error:
         return "cannot be read as an address"
+    found, refusals = resolve(url)
     ports = found.get("port", "").split(",")
     if not all(re.fullmatch(r"\d*", port) and int(port or 1) in range(1, 65_536) for port in ports):
         return "has a port that is not a number from 1 to 65535 (or a / in its password: write %2F)"
-    if found.get("port") and len(ports) != len(_hosts(found)):
+    if len(ports) not in {1, len(_hosts(found))}:
         return "has not as many ports as hosts"
     if not all(not host or host[0] in "/@" or is_host(host) for host in _hosts(found)):
         return "has a host that is neither a name, nor an IP address, nor a socket's directory"
     if found.get("sslmode", "prefer") not in _SSLMODES:
         return f"has an sslmode that is not one of {', '.join(_SSLMODES)}"
-    named = found.get("dbname", "").strip("/") or found.get("service")
+    for name in _NUMBERS:
+        if not re.fullmatch(r"\s*[+-]?\d{1,9}\s*", found.get(name, "0")):
+            return f"has a {name} that is not a whole number"
+    named = written.get("dbname", "").strip("/") or written.get("service")
     if not named and not {"PGDATABASE", "PGSERVICE"} & os.environ.keys():
         return "names no database"
-    return None
+    return f"has a value that libpq refuses: {'; '.join(refusals)}" if refusals else None
+
+
+def resolve(url: str) -> tuple[dict[str, str], list[str]]:
+    """The parameters that libpq will use, those of its service and of the environment's PG…
+    variables included, and why it refuses them, without their values. Nothing is connected: no
+    host is looked up for port 0, and nothing listens below /dev/null.
+    """
+    found, refusals = _started(url, port="0")
+    found["port"] = _started(url, host="/dev/null", hostaddr="")[0].get("port", "")
+    return found, [
+        line if "service" in line else re.sub(r':? "[^"]*"$', "", line)
+        for line in refusals
+        if line != 'invalid port number: "0"'
+    ]
+
+
+def _started(url: str, **instead: str) -> tuple[dict[str, str], list[str]]:
+    from psycopg.conninfo import make_conninfo
+    from psycopg.pq import PGconn
+
+    connection = PGconn.connect_start(make_conninfo(url, **instead).encode())
+    found = {o.keyword.decode(): os.fsdecode(o.val) for o in connection.info if o.val}
+    refusals = connection.get_error_message().splitlines()
+    connection.finish()
+    return found, refusals
 
 
 def parse(url: str) -> dict[str, str]:
@@ -86,10 +123,9 @@ def _hosts(found: dict[str, str]) -> list[str]:
 
 
 def secrets_of(url: str) -> set[str]:
-    """The secrets in `url`, as written and as read, and PGPASSWORD when it has no password."""
-    found = parse(url)
+    """The secrets in `url`, as written and as read, and those of its service and environment."""
+    found, _ = resolve(url)
     secrets = {value for name, value in found.items() if name in _secret_keywords()}
-    secrets |= {password_of(url) or ""}
     parts = _URL.fullmatch(url)
     assert parts is not None
     written = parts[2].rpartition("@")[0].partition(":")[2]
@@ -99,8 +135,8 @@ def secrets_of(url: str) -> set[str]:
 
 
 def password_of(url: str) -> str | None:
-    """The password that libpq will use: the URL's, else PGPASSWORD."""
-    return parse(url).get("password") or os.environ.get("PGPASSWORD")
+    """The password that libpq will use, unless it is in a password file."""
+    return resolve(url)[0].get("password")
 
 
 def masked(url: str) -> str:

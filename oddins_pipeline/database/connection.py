@@ -14,7 +14,7 @@ from psycopg.rows import TupleRow
 
 from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.errors import DatabaseError, OddinsError, SchemaError
-from oddins_pipeline.logs import sanitize
+from oddins_pipeline.logs import register_secrets, sanitize
 
 Connection = psycopg.Connection[TupleRow]
 
@@ -107,6 +107,8 @@ def _connect(
         keepalives_count=3,
     )
     try:
+        # It may come from a password file, which only libpq can read.
+        register_secrets([connection.info.password])
         if connection.info.parameter_status("server_encoding") != "UTF8":
             raise SchemaError(
                 "the database's encoding is not UTF8; recreate it WITH ENCODING 'UTF8'"

@@ -2,17 +2,83 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import pytest
 from sqlalchemy import create_engine
 from sqlalchemy.engine import make_url
 
 from oddins_pipeline.config import database_url
-from oddins_pipeline.config.settings import load_settings
+from oddins_pipeline.config.settings import DEVELOPMENT_PASSWORD, load_settings
 from oddins_pipeline.errors import UsageError
 from oddins_pipeline.logs import redact
 from oddins_pipeline.orchestration.storage import storage_url
 
 WORD = "s3cretword"
+
+
+@pytest.fixture
+def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file = tmp_path / "services"
+    file.write_text(
+        f"[odds]\nhost=h\npassword={WORD}\n[slow]\nconnect_timeout=soon\n[far]\nport=1,70000\n"
+        "[two]\nhost=h,i\nport=1,2,3\n[odd]\nnonsense=1\n"
+    )
+    monkeypatch.setenv("PGSERVICEFILE", str(file))
+
+
+@pytest.mark.usefixtures("services")
+@pytest.mark.parametrize(
+    ("rest", "variables", "problem"),
+    [
+        ("/?service=nosuch", {}, 'refuses: definition of service "nosuch" not found'),
+        ("/db", {"PGSERVICE": "nosuch"}, 'refuses: definition of service "nosuch" not found'),
+        ("/?service=x", {"PGSERVICEFILE": "/nowhere"}, 'service file "/nowhere" not found'),
+        ("/?service=odd", {}, "refuses: syntax error in service file"),
+        ("/?service=slow", {}, "has a connect_timeout that is not a whole number"),
+        ("/?service=far", {}, "has a port that is not a number"),
+        ("/?service=two", {}, "has not as many ports as hosts"),
+        ("h/db?connect_timeout=1s", {}, "has a connect_timeout that is not a whole number"),
+        ("h/db", {"PGCONNECT_TIMEOUT": "x"}, "has a connect_timeout that is not a whole number"),
+        ("h/db?tcp_user_timeout=99999999999", {}, "has a tcp_user_timeout"),
+        ("h/db", {"PGPORT": "x"}, "has a port that is not a number"),
+        ("h/db", {"PGSSLMODE": "x"}, "has an sslmode that is not one of"),
+        (f"h/db?channel_binding={WORD}", {}, "refuses: invalid channel_binding value"),
+        (f"h/db?ssl_min_protocol_version={WORD}", {}, 'invalid "ssl_min_protocol_version" value'),
+        (f"h/db?require_auth={WORD}", {}, "refuses: invalid require_auth value"),
+        (f"h/db?target_session_attrs={WORD}", {}, "refuses: invalid target_session_attrs value"),
+        ("h,i/db?hostaddr=::1", {}, "could not match 2 host names to 1 hostaddr values"),
+    ],
+)
+def test_what_libpq_refuses_is_a_problem_before_any_connection(
+    monkeypatch: pytest.MonkeyPatch,
+    rest: str,
+    variables: dict[str, str],
+    problem: str,
+) -> None:
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    monkeypatch.setenv("DATABASE_URL", f"postgresql://{rest}")
+    with pytest.raises(UsageError) as caught:
+        load_settings()
+    assert str(caught.value).startswith("DATABASE_URL has ")
+    assert problem in str(caught.value)
+    assert WORD not in str(caught.value)
+
+
+@pytest.mark.usefixtures("services")
+def test_a_services_password_is_masked_and_judged_like_any_other(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", "postgresql:///?service=odds")
+    load_settings()
+    assert WORD not in redact(f"failed: {WORD}")
+    monkeypatch.delenv("PGSERVICEFILE")
+    monkeypatch.setenv("DATABASE_URL", "postgresql://h/db")
+    monkeypatch.setenv("PGPASSWORD", DEVELOPMENT_PASSWORD)
+    monkeypatch.setenv("APP_ENV", "production")
+    with pytest.raises(UsageError, match="published development password"):
+        load_settings()
 
 
 @pytest.mark.parametrize("sign", ["@", "/", "?", "#", "@/", "/@", "/x?", "?a=b&", "#@", "%", " "])
@@ -49,6 +115,7 @@ def test_the_rest_of_a_password_is_not_taken_for_a_parameters_name() -> None:
     assert WORD not in found
 
 
+@pytest.mark.usefixtures("services")
 @pytest.mark.parametrize(
     ("rest", "expected", "place"),
     [
