@@ -9,7 +9,7 @@ import click
 
 from oddins_pipeline.catalog.account import warning
 from oddins_pipeline.cli.context import App, examples, sample_option, show_wrapped
-from oddins_pipeline.config.dagster_home import CONFIG, default_home, home_from_env
+from oddins_pipeline.config.dagster_home import CONFIG, dagster_home, default_home, home_from_env
 from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database import revision
@@ -141,6 +141,7 @@ def _key(workspace: Workspace, connection: Connection) -> str:
 def _home(settings: Settings) -> str:
     named = home_from_env()
     if named is None:
+        dagster_home(settings)
         return f"DAGSTER_HOME is not set; `oddins` uses {default_home(settings)}"
     config = named / CONFIG
     if not config.is_file() or "CatalogStorage" not in config.read_text(encoding="utf-8"):

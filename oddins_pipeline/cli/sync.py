@@ -31,7 +31,7 @@ from oddins_pipeline.cli.context import (
 )
 from oddins_pipeline.cli.progress import Verbosity, progress, use_json
 from oddins_pipeline.cli.words import colored, shown_anomalies, shown_seconds
-from oddins_pipeline.config.dagster_home import home_from_env
+from oddins_pipeline.config.dagster_home import dagster_home, home_from_env
 from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.errors import InterruptedSyncError, LockHeldError, OddinsError, UsageError
 from oddins_pipeline.logs import set_run
@@ -195,6 +195,8 @@ def _sync(
                 "give --fault and --days to the sample provider that ODDINS_SAMPLE_URL names"
             )
         workspace = replace(workspace, faults=options.fault, sample_days=options.days)
+        if not options.dry_run:
+            dagster_home(workspace.settings)
         key = SyncKey(plan.entity, full=not params)
         with _session(workspace, key, params, options, run_id) as session:
             if "country" in params and not options.force:

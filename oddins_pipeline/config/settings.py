@@ -27,6 +27,7 @@ from oddins_pipeline.catalog.requests import RequestLimits
 from oddins_pipeline.config import database_url
 from oddins_pipeline.config.automation import PREFIX, AutomationSettings, checked
 from oddins_pipeline.config.validation import (
+    certificate_problems,
     home_problem,
     proxy_problems,
 )
@@ -268,7 +269,7 @@ def _load(kind: type[A]) -> A:
     faults = [
         f"{old} is now called {new}; rename it" for old, new in RENAMED.items() if _is_set(old)
     ]
-    faults += proxy_problems()
+    faults += [*proxy_problems(), *certificate_problems()]
     try:
         settings = kind()
     except ValidationError as error:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from urllib.request import getproxies
 from zoneinfo import ZoneInfo
@@ -55,6 +56,34 @@ def proxy_problems() -> list[str]:
         for name in _PROXIES
         if name in found and not _is_proxy(found[name])
     ]
+
+
+def certificate_problems() -> Iterator[str]:
+    """One sentence for a variable whose certificates the client cannot use: of two, the file's."""
+    file, directories = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    fix = "correct it, or leave it out for the certificates that come with the software"
+    if file and not _is_certificate_file(file):
+        yield f"SSL_CERT_FILE is not a readable file of certificates (PEM); {fix}"
+    if directories and not file and not any(map(_holds_certificates, directories.split(":"))):
+        yield f"SSL_CERT_DIR is not a directory that `openssl rehash` has prepared; {fix}"
+
+
+def _is_certificate_file(name: str) -> bool:
+    import ssl
+
+    try:
+        ssl.create_default_context(cafile=name)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def _holds_certificates(directory: str) -> bool:
+    try:
+        names = [entry.name for entry in Path(directory).iterdir()]
+    except (OSError, ValueError):
+        return False
+    return any(re.fullmatch(r"[0-9a-f]{8}\.\d+", name) for name in names)
 
 
 def _is_proxy(value: str) -> bool:

@@ -17,6 +17,7 @@ from dataclasses import dataclass, replace
 from oddins_pipeline.catalog.requests import SAMPLE_SOURCE, SOURCE
 from oddins_pipeline.config import database_url
 from oddins_pipeline.config.settings import Settings, load_settings
+from oddins_pipeline.config.validation import home_problem
 from oddins_pipeline.errors import UsageError
 
 SAMPLE_VARIABLE = "ODDINS_SAMPLE"
@@ -66,6 +67,11 @@ def _faults(settings: Settings, *, sample: bool, reads_only: bool) -> Iterator[s
         yield (
             f"DATABASE_URL is missing (APP_ENV={settings.app_env} has no embedded server);"
             " set it to postgresql://user:password@host:5432/database"
+        )
+    if settings.database_url is None and local and home_problem(settings.state_directory):
+        yield (
+            f"the local state's directory {settings.state_directory} cannot be made or written;"
+            " set ODDINS_HOME to another"
         )
     needs_key = not sample and not reads_only and (settings.database_url is not None or not local)
     if settings.api_key is None and needs_key:

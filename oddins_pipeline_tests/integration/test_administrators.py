@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import shutil
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 import psycopg
 import pytest
 from psycopg import sql
 
+import oddins_pipeline
 from oddins_pipeline.catalog.entities import LEAGUES
 from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.config.workspace import Target, Workspace
@@ -18,6 +21,7 @@ from oddins_pipeline.database.changes import ChangeFilter, changes
 from oddins_pipeline.database.connection import connect
 from oddins_pipeline.database.pool import reading
 from oddins_pipeline.database.status import load_status
+from oddins_pipeline.logs import redact
 from oddins_pipeline.pipeline.staleness import stale_after
 from oddins_pipeline_tests.support.core import core_on
 from oddins_pipeline_tests.support.responses import ENTRIES, copied
@@ -156,3 +160,40 @@ def test_commands_and_sensors_work_with_the_settings_of_an_environment(
         monkeypatch.setenv(name, value)
     with open_tick(dg.build_sensor_context(), "test") as tick:
         assert tick.connection.execute("SHOW TimeZone").fetchone() == ("UTC",)
+
+
+def test_a_password_of_a_file_is_masked_once_it_is_used(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    file = tmp_path / "passwords"
+    file.write_text("*:*:*:*:of-a-file\\:1\n")
+    file.chmod(0o600)
+    monkeypatch.setenv("PGPASSFILE", str(file))
+    connect(workspace_of(database), purpose="test").close()
+    assert redact("it is of-a-file:1") == "it is ***"
+
+
+def test_a_default_directory_that_cannot_be_made_is_named_before_any_connection(
+    service: Service, tmp_path: Path
+) -> None:
+    """That of an installed package; a checkout has its own."""
+    package = Path(oddins_pipeline.__file__).parent
+    shutil.copytree(
+        package, tmp_path / "site" / package.name, ignore=shutil.ignore_patterns("__pycache__")
+    )
+    (tmp_path / "data").touch()
+    place = {
+        "PYTHONPATH": str(tmp_path / "site"),
+        "XDG_DATA_HOME": str(tmp_path / "data"),
+        "ODDINS_HOME": "",
+    }
+    for environment in ({}, service.environment()):
+        for command in (("sync", "leagues"), ("doctor",)):
+            done = service.run(*command, **environment, **place)
+            shown = done.stdout + done.stderr
+            assert "cannot be made" in shown, shown
+            assert str(tmp_path / "data") in shown
+            assert "set ODDINS_HOME" in shown
+            assert done.code == (1 if environment and command == ("doctor",) else 2)
+    assert "/leagues" not in {path for _, path, _ in service.provider.requests}
+    assert service.query("SELECT count(*) FROM provider_sync_state") == [(0,)]

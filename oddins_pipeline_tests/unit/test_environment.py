@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
+import certifi
 import pytest
 
 from oddins_pipeline.catalog.requests import RequestLimits
@@ -47,6 +48,36 @@ def test_an_unusable_value_is_refused_by_name(
     (sentence,) = str(caught.value).splitlines()
     assert sentence.startswith((f"{name} is not ", f"{name} has a"))
     assert "s3cret" not in sentence
+
+
+@pytest.mark.parametrize(
+    ("variables", "named"),
+    [
+        ({"SSL_CERT_FILE": "/nowhere"}, "SSL_CERT_FILE is not a readable file"),
+        ({"SSL_CERT_FILE": "/etc"}, "SSL_CERT_FILE is not a readable file"),
+        ({"SSL_CERT_FILE": "/etc/hostname"}, "SSL_CERT_FILE is not a readable file"),
+        ({"SSL_CERT_DIR": "/nowhere"}, "SSL_CERT_DIR is not a directory"),
+        ({"SSL_CERT_DIR": "/proc:/etc/hostname"}, "SSL_CERT_DIR is not a directory"),
+        ({"SSL_CERT_FILE": certifi.where(), "SSL_CERT_DIR": "/nowhere"}, None),
+        ({"SSL_CERT_FILE": "", "SSL_CERT_DIR": ""}, None),
+        ({"SSL_CERT_DIR": "/nowhere:{prepared}"}, None),
+    ],
+)
+def test_certificates_that_the_client_cannot_use_are_refused_by_name(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, variables: dict[str, str], named: str | None
+) -> None:
+    (tmp_path / "0123abcd.0").touch()
+    monkeypatch.delenv("SSL_CERT_FILE", raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value.format(prepared=tmp_path))
+    if named is None:
+        load_settings()
+        Transport("https://provider.example", {}, RequestLimits()).close()
+        return
+    with pytest.raises(UsageError) as caught:
+        load_settings()
+    (sentence,) = str(caught.value).splitlines()
+    assert sentence.startswith(named)
 
 
 def test_all_of_them_are_reported_at_once(monkeypatch: pytest.MonkeyPatch) -> None:
