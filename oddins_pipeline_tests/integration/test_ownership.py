@@ -13,6 +13,7 @@ import dagster as dg
 import psycopg
 import pytest
 from dagster._core.definitions.sensor_definition import SensorExecutionData
+from dagster._core.execution.api import execute_run
 from dagster._core.remote_origin import (
     RegisteredCodeLocationOrigin,
     RemoteJobOrigin,
@@ -22,7 +23,7 @@ from dagster._core.remote_origin import (
 from oddins_pipeline.config.automation import AutomationSettings
 from oddins_pipeline.database.identity import DATABASE_TAG
 from oddins_pipeline.definitions import build_definitions
-from oddins_pipeline.orchestration.jobs import ASSET_JOB, BACKFILL_JOB, SYNC_JOB
+from oddins_pipeline.orchestration.jobs import ASSET_JOB, BACKFILL_JOB, PRUNE_JOB, SYNC_JOB
 from oddins_pipeline.orchestration.ownership import load_owner
 from oddins_pipeline.orchestration.schedules import build_schedules
 from oddins_pipeline.orchestration.sensors import build_sensors
@@ -87,6 +88,10 @@ class Neighbor:
         )
 
 
+def prune_job() -> dg.JobDefinition:
+    return build_definitions().resolve_job_def(PRUNE_JOB)
+
+
 FOREIGN = [
     Neighbor(SYNC_JOB, HERE, "other"),
     Neighbor(BACKFILL_JOB, HERE, "other"),
@@ -136,6 +141,19 @@ def test_a_neighbors_run_is_neither_failed_nor_waited_for_nor_recorded(
     instance.report_run_failed(found, "a neighbor's trouble")
     tick(instance, "sync_failure_sensor")
     assert service.query(LAST_ERRORS) == []
+
+
+def test_only_our_own_old_runs_are_deleted(
+    instance: dg.DagsterInstance, service: Service, other: str
+) -> None:
+    ours = {one.add(instance, other, Status.SUCCESS).run_id for one in OURS}
+    foreign = {one.add(instance, other, Status.SUCCESS).run_id for one in FOREIGN}
+    old = "UPDATE dagster.runs SET update_timestamp = now() - interval '91 days' RETURNING run_id"
+    assert {run_id for (run_id,) in service.query(old)} == ours | foreign
+    run = instance.create_run_for_job(prune_job(), remote_job_origin=origin(HERE, PRUNE_JOB))
+    execute_run(dg.reconstructable(prune_job), run, instance)
+    left = {run_id for (run_id,) in service.query("SELECT run_id FROM dagster.runs")}
+    assert left == foreign | {run.run_id}
 
 
 @pytest.mark.parametrize("run", OURS, ids=str)
