@@ -20,6 +20,7 @@ from oddins_pipeline.sample_provider import SampleProvider
 from oddins_pipeline_tests.support import namespaces
 from oddins_pipeline_tests.support.postgres15 import BINARIES, Postgres15
 from oddins_pipeline_tests.support.service import (
+    FAKETIME,
     LEFT_OUT,
     PGBOUNCER,
     Oddins,
@@ -51,6 +52,8 @@ def pytest_configure() -> None:
         LEFT_OUT["full disk"] = "only root may mount a small one"
     if not Path(PGBOUNCER).exists():
         LEFT_OUT["PgBouncer"] = f"{PGBOUNCER} is not there; install pgbouncer"
+    if not Path(FAKETIME).exists():
+        LEFT_OUT["clocks that are off"] = f"{FAKETIME} is not there; install faketime"
     reason = namespaces.problem()
     if reason:
         LEFT_OUT["network namespaces"] = reason

@@ -48,7 +48,7 @@ def command(app: App, *, as_json: bool, check: bool, sample: bool) -> None:
         known = receivers.load(connection, workspace.settings)
     found["receivers_suspended"] = [one.name for one in known if one.suspended_at]
     found["subscription"] = _subscription(app, workspace)
-    found["problems"] = list(problems(found["sync"], workspace.settings))
+    found["problems"] = list(problems(found["sync"], workspace.settings, found["at"]))
     found["problems"] += [
         f"suspended: nothing is sent to the webhook receiver {name}; fix it, then"
         f" `oddins receivers resume {name}`"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 
 from psycopg import sql
@@ -14,13 +14,16 @@ from oddins_pipeline.database.connection import Connection, database_errors
 
 @dataclass(frozen=True)
 class ListFacts:
-    """`gained` and `lost` are listed rows by table, in the latest publication."""
+    """`gained` and `lost` are listed rows by table, in the latest publication; `at` is the server's
+    time.
+    """
 
     listed: dict[str, int]
     gained: dict[str, int]
     lost: dict[str, int]
     last_synced_at: datetime | None
     stale_after: timedelta
+    at: datetime = field(compare=False)
 
 
 @dataclass(frozen=True)
@@ -84,7 +87,7 @@ SELECT
         WHERE payload_id = (SELECT id FROM newest) GROUP BY kind) AS k) AS anomalies,
     (SELECT max(last_synced_at) FROM provider_sync_state WHERE entity = %(entity)s)
         AS last_synced_at,
-    %(stale_after)s::interval AS stale_after
+    %(stale_after)s::interval AS stale_after, clock_timestamp() AS at
 """  # noqa: S608 - constants of this module
 
 
@@ -114,7 +117,7 @@ SELECT json_build_object(%(entity)s::text, (SELECT count(*) FROM {} WHERE delist
     json_build_object(%(entity)s::text, moved.lost) AS lost,
     (SELECT max(last_synced_at) FROM provider_sync_state WHERE entity = %(entity)s)
         AS last_synced_at,
-    %(stale_after)s::interval AS stale_after
+    %(stale_after)s::interval AS stale_after, clock_timestamp() AS at
 FROM moved
 """
 

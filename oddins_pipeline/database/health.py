@@ -37,12 +37,13 @@ FROM provider_subscription
 UNION ALL SELECT 'subscription_active', '{}', active::int FROM provider_subscription
 """
 
-# Runs that Dagster calls started but that have had no connection here for a minute, and the age of
-# the daemon's last heartbeat.
+# Runs that Dagster calls started but have no connection here a minute after they began (by a
+# clock that may be wrong), and the age of the daemon's last heartbeat.
 _DAGSTER = """
 SELECT 'orphaned_runs', '{}'::jsonb, count(*)::float FROM dagster.runs r
 WHERE r.status = 'STARTED'
-    AND r.start_time < extract(epoch FROM now()) - 60
+    AND r.create_timestamp < (now() AT TIME ZONE 'UTC') - interval '60 s'
+    AND abs(extract(epoch FROM now()) - r.start_time) > 60
     AND NOT EXISTS (SELECT FROM pg_stat_activity a WHERE a.datname = current_database()
         AND a.application_name LIKE 'oddins sync ' || left(r.run_id, 8) || '%%')
     AND EXISTS (SELECT FROM dagster.run_tags t
@@ -60,5 +61,6 @@ def load_metrics(connection: Connection) -> list[Sample]:
     found = connection.execute(_METRICS, ([FAILED, REJECTED],)).fetchall()
     there = connection.execute("SELECT to_regclass('dagster.daemon_heartbeats')").fetchone()
     if there and there[0]:
-        found += connection.execute(_DAGSTER, (DATABASE_TAG, database_id(connection))).fetchall()
+        ours = (DATABASE_TAG, database_id(connection)[0])
+        found += connection.execute(_DAGSTER, ours).fetchall()
     return [(name, labels, value) for name, labels, value in found]

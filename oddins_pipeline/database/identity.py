@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+from datetime import datetime
 
 import psycopg
 
@@ -12,18 +13,23 @@ DATABASE_TAG = "oddins/database"
 """The tag of a Dagster run: the id of the database that it writes to."""
 
 _IDENTITY = """
-SELECT system_identifier, oid FROM pg_control_system(), pg_database
+SELECT clock_timestamp(), system_identifier, oid FROM pg_control_system(), pg_database
 WHERE datname = current_database()
 """
 
 
-def database_id(connection: Connection) -> str:
+def database_id(connection: Connection) -> tuple[str, datetime]:
     """16 hex digits: of the cluster and the database's oid; of host, port and name where the role
-    may not ask the cluster. The connection is in autocommit mode.
+    may not ask the cluster. With the server's time. The connection is in autocommit mode.
     """
     try:
-        facts = connection.execute(_IDENTITY).fetchone() or ()
+        row = connection.execute(_IDENTITY).fetchone()
+        assert row is not None
+        now, *facts = row
     except psycopg.errors.InsufficientPrivilege:
+        row = connection.execute("SELECT clock_timestamp()").fetchone()
+        assert row is not None
         info = connection.info
-        facts = (info.host, info.port, info.dbname)
-    return hashlib.sha256(":".join(map(str, facts)).encode()).hexdigest()[:16]
+        now, facts = row[0], [info.host, info.port, info.dbname]
+    digits = hashlib.sha256(":".join(map(str, facts)).encode()).hexdigest()[:16]
+    return digits, now

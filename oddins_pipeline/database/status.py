@@ -46,7 +46,9 @@ def load_status(connection: Connection) -> dict[str, Any]:
         quota = requests.last_quota(connection)
         pending = backfills.open_requests(connection)
         used = requests.requests_today(connection)
+        (at,) = connection.execute("SELECT clock_timestamp()").fetchone() or (None,)
     return {
+        "at": at,
         "sync": states,
         "rows": rows,
         "anomalies": anomalies,

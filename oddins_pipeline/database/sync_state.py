@@ -36,8 +36,8 @@ SELECT cursor -> 'counts' FROM provider_sync_state WHERE entity = ANY(%s)
 ORDER BY (cursor ->> 'payload_id')::bigint DESC NULLS LAST LIMIT 1
 """
 
-# An error, unless a newer one is stored. A database that a source has filled keeps its errors
-# under that source; an empty one under the caller's.
+# An error, unless a newer one is stored, or one of the same run. A database that a source has
+# filled keeps its errors under that source; an empty one under the caller's.
 _RECORD_ERROR = """
 WITH filled AS (
     SELECT source_id AS id FROM provider_payloads WHERE published_at IS NOT NULL
@@ -51,8 +51,11 @@ known AS (
     SELECT id FROM filled UNION ALL SELECT id FROM made UNION ALL
     SELECT id FROM provider_sources WHERE name = %(source)s)
 INSERT INTO provider_sync_state AS s (source_id, entity, last_error_at, last_error)
-SELECT id, %(entity)s, coalesce(%(at)s::timestamptz, clock_timestamp()), %(message)s
-FROM known LIMIT 1
+SELECT id, %(entity)s::text, least(%(at)s::timestamptz, clock_timestamp()), %(message)s
+FROM known
+WHERE NOT EXISTS (SELECT FROM webhook_events
+    WHERE entity = %(entity)s::text AND facts ->> 'run_id' = %(run_id)s)
+LIMIT 1
 ON CONFLICT (source_id, entity) DO UPDATE
 SET last_error_at = EXCLUDED.last_error_at, last_error = EXCLUDED.last_error
 WHERE s.last_error_at IS NULL OR s.last_error_at < EXCLUDED.last_error_at
@@ -93,12 +96,14 @@ def record_error(
     base_url: str,
     state: str,
     message: str,
+    run_id: str | None = None,
     at: datetime | None = None,
 ) -> bool:
     """Keeps `message` (one line, redacted by the caller) as the last error of `state`.
 
-    `at` is when it happened, now by default; an older error never replaces a newer one.
-    Returns whether it was stored: False when it, or a later one, is stored already.
+    `at` is when it happened, now at the latest and by default; an older error never replaces a
+    newer one.
+    Returns whether it was stored: False when it, one of the run, or a later one, is already.
     """
     done = connection.execute(
         _RECORD_ERROR,
@@ -106,6 +111,7 @@ def record_error(
             "source": source,
             "base_url": base_url,
             "entity": state,
+            "run_id": run_id,
             "at": at,
             "message": message[:MAX_ERROR_CHARACTERS],
         },

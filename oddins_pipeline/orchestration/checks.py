@@ -7,7 +7,6 @@ all that its freshness checks read, and the columns are fixed by the migrations.
 """
 
 from collections.abc import Callable, Collection, Iterator, Sequence
-from datetime import datetime, timezone
 from typing import Any, NamedTuple
 
 import dagster as dg
@@ -107,14 +106,13 @@ def load_league_facts(run: RunSession) -> CatalogFacts:
         return load_facts(connection, LEAGUES, stale_after=limit)
 
 
-def freshness(facts: ListFacts, now: datetime | None = None) -> Result:
+def freshness(facts: ListFacts) -> Result:
     """Whether the last full sync is young enough, whatever partial ones did since."""
     hours = facts.stale_after.total_seconds() / 3600
     if facts.last_synced_at is None:
         return Result(False, "No full sync has succeeded yet: materialize all assets.")
-    now = now or datetime.now(timezone.utc)
-    old = (now - facts.last_synced_at).total_seconds() / 3600
-    if is_stale(facts.last_synced_at, facts.stale_after, now):
+    old = (facts.at - facts.last_synced_at).total_seconds() / 3600
+    if is_stale(facts.last_synced_at, facts.stale_after, facts.at):
         return Result(
             False,
             f"The last full sync is {old:.0f} h old, more than {hours:g} h: see `oddins status`"

@@ -62,6 +62,16 @@ def planned_steps(instance: dg.DagsterInstance, run: dg.DagsterRun) -> frozenset
     return frozenset(plan.step_keys_to_execute)
 
 
+def ended_steps(instance: dg.DagsterInstance, run_id: str) -> frozenset[str]:
+    """The steps of the run that succeeded, failed or were skipped."""
+    kinds = {
+        dg.DagsterEventType.STEP_SUCCESS,
+        dg.DagsterEventType.STEP_FAILURE,
+        dg.DagsterEventType.STEP_SKIPPED,
+    }
+    return frozenset(entry.step_key or "" for entry in instance.all_logs(run_id, of_type=kinds))
+
+
 def entity_failure(
     instance: dg.DagsterInstance, run: dg.DagsterRun, entity: Entity
 ) -> RunFailure | None:

@@ -41,7 +41,7 @@ def run_job(
             instance=instance,
             run_id=session.run_id,
             tags={
-                **owner.tags,
+                **owner.session_tags,
                 COMMAND_TAG: command,
                 # Without it the UI lists such a run among all runs, but not on its job's own page.
                 ".dagster/repository": "__repository__@oddins_pipeline.definitions",

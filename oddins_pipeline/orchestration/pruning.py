@@ -8,7 +8,7 @@ import dagster as dg
 from oddins_pipeline.config.workspace import load_workspace
 from oddins_pipeline.database.connection import connect
 from oddins_pipeline.errors import OddinsError
-from oddins_pipeline.orchestration.failures import to_dagster_failure
+from oddins_pipeline.orchestration.failures import ExpectedFailureError
 from oddins_pipeline.orchestration.jobs import OWNERS, PRUNE_JOB
 from oddins_pipeline.orchestration.ownership import Owner, load_owner, location_of
 
@@ -53,7 +53,7 @@ def prune_old_runs(context: dg.OpExecutionContext) -> None:
         with connect(workspace, purpose="pruning") as connection:
             owner = load_owner(connection, location_of(context.run))
     except OddinsError as error:
-        raise to_dagster_failure(error) from None
+        raise ExpectedFailureError(error) from None
     days = workspace.settings.keep_runs_days
     deleted = prune(context.instance, owner, before=owner.now() - timedelta(days=days))
     context.log.info(f"{deleted} runs older than {days} days deleted")

@@ -1,6 +1,7 @@
 """The runs of this code location, as the instance knows them."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import datetime, timedelta, timezone
 from typing import Any
 
@@ -11,13 +12,20 @@ from oddins_pipeline.catalog.lists import LISTS
 from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.errors import UNRECORDED
-from oddins_pipeline.orchestration.failures import TERMINATED, entity_failure
+from oddins_pipeline.orchestration.failures import (
+    TERMINATED,
+    ended_steps,
+    entity_failure,
+    planned_steps,
+)
 from oddins_pipeline.orchestration.jobs import (
     ASSET_JOB,
     ASSETS,
     BACKFILL_JOB,
+    CHECK_STEPS,
     COMMAND_TAG,
     RAW,
+    STEPS,
     SYNC_JOB,
     WRITES,
     sync_job,
@@ -66,7 +74,6 @@ def fail_orphaned_runs(
     """
     rows = connection.execute(_CONNECTED_RUNS, (f"{APPLICATION} %",))
     connected = {name for (name,) in rows}
-    now = datetime.now(timezone.utc)
     orphaned = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS)):
         run = record.dagster_run
@@ -74,25 +81,42 @@ def fail_orphaned_runs(
             owner.owns(run)
             and keys_of(run)
             and is_orphaned(
+                created_at=record.create_timestamp,
                 started_at=_started_at(record),
-                now=now,
+                now=owner.now(),
                 connected=run.run_id[:8] in connected,
                 grace_period=_grace_period(run),
             )
+            and not _is_with_consumers(instance, run)
         ):
             instance.report_run_failed(run, TERMINATED)
-            record_run_failure(instance, connection, workspace, run)
+            record_run_failure(instance, connection, workspace, run, owner)
             orphaned.append(run.run_id)
     return orphaned
 
 
 def is_orphaned(
-    *, started_at: datetime, now: datetime, connected: bool, grace_period: timedelta
+    *,
+    created_at: datetime,
+    started_at: datetime,
+    now: datetime,
+    connected: bool,
+    grace_period: timedelta,
 ) -> bool:
     """Whether a run that Dagster calls started is lost: it has no connection to the database,
-    which it holds from its first second to its last. A younger one may still be connecting.
+    which it holds from its first second to its last. A younger one may still be connecting:
+    `created_at` is the server's time; `started_at` may come from a clock that is hours off.
     """
-    return not connected and now - started_at >= grace_period
+    return (
+        not connected and now - created_at >= grace_period and abs(now - started_at) >= grace_period
+    )
+
+
+def _is_with_consumers(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
+    """Whether our steps of the run have ended and others are left: it may lose its connection."""
+    planned = planned_steps(instance, run)
+    ours = planned & {*STEPS, *CHECK_STEPS.values()}
+    return ours != planned and ours <= ended_steps(instance, run.run_id)
 
 
 def _started_at(record: dg.RunRecord) -> datetime:
@@ -108,14 +132,20 @@ def _grace_period(run: dg.DagsterRun) -> timedelta:
 
 
 def record_run_failure(
-    instance: dg.DagsterInstance, connection: Connection, workspace: Workspace, run: dg.DagsterRun
+    instance: dg.DagsterInstance,
+    connection: Connection,
+    workspace: Workspace,
+    run: dg.DagsterRun,
+    owner: Owner,
 ) -> None:
     """Stores why the run failed each of its entities in `provider_sync_state`, with the time at
-    which it happened.
+    which it happened, by the server's clock.
     """
     for key in keys_of(run):
         failure = entity_failure(instance, run, key.entity)
         if failure is not None and failure.code not in UNRECORDED:
+            if failure.at is not None:
+                failure = replace(failure, at=owner.server_time(failure.at, run))
             store_failure(connection, workspace, failure, [key], run.run_id)
 
 

@@ -1,7 +1,7 @@
 """Sensors: thin shells around `pipeline`'s policies, each over one connection of its own."""
 
 import json
-from collections.abc import Iterator
+from collections.abc import Collection, Iterator
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from datetime import datetime, timedelta, timezone
@@ -142,10 +142,10 @@ def evaluate_catch_up(
         synced = {e.name: last_full_sync(tick.connection, e) for e in ENTITIES}
         blocked = {e.name: background_blocked_reason(tick.connection, e) for e in ENTITIES}
         may_request = blocked[LEAGUES.name] is None
-        add_alerts(tick.connection, tick.workspace, synced, may_request=may_request)
+        now = tick.owner.now()
+        add_alerts(tick.connection, tick.workspace, synced, now, may_request=may_request)
     stored = json.loads(context.cursor) if context.cursor else {}
     states, requests, reasons = stored.get("entities", {}), [], []
-    now = datetime.now(timezone.utc)
     for entity in ENTITIES:
         if synced[entity.name] is None and entity != LEAGUES:
             continue  # a list that was never requested is not wanted here
@@ -169,13 +169,11 @@ def evaluate_catch_up(
 
 def evaluate_failures(context: dg.SensorEvaluationContext) -> dg.SkipReason:
     """Records failed runs, and fails orphaned ones."""
-    since = datetime.now(timezone.utc) - LOOK_BACK
-    if context.cursor:
-        since = datetime.fromisoformat(context.cursor)
+    seen = (context.cursor or "").split()
     with open_tick(context, "failure sensor") as tick:
         orphaned = fail_orphaned_runs(context.instance, tick.connection, tick.workspace, tick.owner)
-        latest = _record_failed_runs(context.instance, tick, since)
-    context.update_cursor(latest.isoformat())
+        seen = _record_failed_runs(context.instance, tick, seen)
+    context.update_cursor(" ".join(seen))
     failed = ", ".join(run_id[:8] for run_id in orphaned)
     return dg.SkipReason(f"failed {failed}" if orphaned else "no run terminated unexpectedly")
 
@@ -206,7 +204,7 @@ def _follow_up(instance: dg.DagsterInstance, tick: Tick) -> list[dg.RunRequest]:
 
 def _begin(tick: Tick) -> list[dg.RunRequest]:
     begun = []
-    now = datetime.now(timezone.utc)
+    now = tick.owner.now()
     requests = backfills.open_requests(tick.connection)
     for request in due(requests, now, max_concurrent=MAX_CONCURRENT):
         if _reject(tick, request):
@@ -240,20 +238,21 @@ def _tags(request: Request) -> dict[str, str]:
     return {REQUEST_TAG: str(request.id), CLAIM_TAG: request.next_attempt_at.isoformat()}
 
 
-def _record_failed_runs(instance: dg.DagsterInstance, tick: Tick, since: datetime) -> datetime:
-    """Records the runs that have failed since then; returns up to when it has looked."""
-    records = instance.get_run_records(
-        dg.RunsFilter(statuses=FAILED, updated_after=since),
-        limit=50,
-        order_by="update_timestamp",
-        ascending=True,
-    )
-    latest = since
-    for record in records:
-        latest = record.update_timestamp.replace(tzinfo=timezone.utc)
+def _record_failed_runs(
+    instance: dg.DagsterInstance, tick: Tick, seen: Collection[str]
+) -> list[str]:
+    """Records the runs of the last day that have failed, without those `seen` before; returns the
+    ids of all. No time decides: hosts whose clocks differ write the times of the runs.
+    """
+    since = datetime.now(timezone.utc) - LOOK_BACK
+    failed = []
+    for record in instance.get_run_records(dg.RunsFilter(statuses=FAILED, updated_after=since)):
         run = record.dagster_run
+        if not tick.owner.owns(run) or not keys_of(run):
+            continue
+        failed.append(run.run_id)
         # One that was cancelled in the queue has failed at nothing.
-        failed = record.start_time is not None or run.status is dg.DagsterRunStatus.FAILURE
-        if failed and tick.owner.owns(run) and keys_of(run):
-            record_run_failure(instance, tick.connection, tick.workspace, run)
-    return latest
+        has_failed = record.start_time is not None or run.status is dg.DagsterRunStatus.FAILURE
+        if has_failed and run.run_id not in seen:
+            record_run_failure(instance, tick.connection, tick.workspace, run, tick.owner)
+    return failed

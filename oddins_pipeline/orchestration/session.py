@@ -8,7 +8,8 @@ exception in a resource's set-up would be a RUN_EXCEPTION with two traces, repea
 import logging
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager, nullcontext
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timezone
 from typing import Any
 
 import dagster as dg
@@ -28,7 +29,7 @@ from oddins_pipeline.orchestration.failures import (
     step_failure,
 )
 from oddins_pipeline.orchestration.jobs import CHECK_STEPS, PAYLOAD_TAG, STEPS, VERSION_TAG, WRITES
-from oddins_pipeline.orchestration.ownership import load_owner, location_of
+from oddins_pipeline.orchestration.ownership import Owner, load_owner, location_of
 from oddins_pipeline.orchestration.runs import fail_orphaned_runs, keys_of
 from oddins_pipeline.pipeline.failures import RunFailure, record_failure
 from oddins_pipeline.pipeline.session import Session, open_session
@@ -48,6 +49,7 @@ class EntityProgress:
     row_counts: dict[str, int] = field(default_factory=dict)
     publish_seconds: float = 0.0
     error: OddinsError | None = None
+    failed_at: datetime | None = None
 
 
 @dataclass
@@ -61,6 +63,7 @@ class RunSession:
     steps: set[str] = field(default_factory=set)
     refusal: OddinsError | None = None
     progress: dict[str, EntityProgress] = field(default_factory=dict)
+    owner: Owner | None = None
 
     @property
     def session(self) -> Session:
@@ -108,7 +111,7 @@ class RunSession:
             self.finish(*WRITES[entity.name], CHECK_STEPS[entity.name])
             if not isinstance(error, OddinsError):
                 raise
-            progress.error = error
+            progress.error, progress.failed_at = error, datetime.now(timezone.utc)
             raise ExpectedFailureError(error) from None
 
     def publish(self, publication: Publication[Any]) -> EntityProgress:
@@ -147,7 +150,7 @@ def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
             workspace = load_workspace()
             wait = context.resource_config.get("lock_timeout", workspace.settings.lock_timeout)
             session = stack.enter_context(open_session(workspace, run_id=run_id, lock_timeout=wait))
-            owner = load_owner(session.connection, location_of(dagster_run))
+            run.owner = owner = load_owner(session.connection, location_of(dagster_run))
             owner.adopt(instance, dagster_run)
             fail_orphaned_runs(instance, session.connection, workspace, owner)
             return session
@@ -196,16 +199,19 @@ def _record_failures(
     """Each entity's own error; what belongs to none (an interrupt, a fault of this code) for each
     entity that has not finished. Other assets of the run may fail as they like.
     """
-    unfinished = [key for key in keys if run.of(key.entity).counts is None]
-    for key in unfinished:
-        error = run.of(key.entity).error or run.refusal
-        failure = RunFailure.of(error) if error is not None else None
-        failure = failure or step_failure(instance, run_id, WRITES[key.entity.name])
-        if failure is None and WRITES[key.entity.name] & run.steps:
+    for key in keys:
+        progress, steps = run.of(key.entity), WRITES[key.entity.name]
+        if progress.counts is not None:
+            continue
+        error = progress.error or run.refusal
+        failure = RunFailure.of(error, progress.failed_at) if error is not None else None
+        failure = failure or step_failure(instance, run_id, steps)
+        if failure is None and steps & run.steps:
             other = step_failure(instance, run_id)
             failure = other if other and other.code == InterruptedSyncError.code else None
         if failure is not None:
-            record_failure(workspace, failure, [key], run_id)
+            at = run.owner.server_time(failure.at) if run.owner and failure.at else None
+            record_failure(workspace, replace(failure, at=at), [key], run_id)
 
 
 def given_session(run: RunSession) -> dg.ResourceDefinition:

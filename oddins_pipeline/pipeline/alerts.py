@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from contextlib import suppress
-from datetime import datetime, timezone
+from datetime import datetime
 
 from oddins_pipeline.catalog.account import warning
 from oddins_pipeline.catalog.events import FRESH, STALE, SUBSCRIPTION_ENDING
@@ -26,13 +26,13 @@ def add_alerts(
     connection: Connection,
     workspace: Workspace,
     synced: Mapping[str, datetime | None],
+    now: datetime,
     *,
     may_request: bool,
 ) -> None:
-    """One event for each period of staleness of an entity, by the times of their last full syncs,
-    and one a day while the subscription ends.
+    """One event for each period of staleness of an entity, by the times of their last full syncs
+    and the server's, and one a day while the subscription ends.
     """
-    now = datetime.now(timezone.utc)
     for entity in ENTITIES:
         at = synced[entity.name]
         if at is not None and is_stale(at, stale_after(workspace.settings, entity), now):

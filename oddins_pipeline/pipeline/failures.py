@@ -34,9 +34,9 @@ class RunFailure:
         return REJECTED if self.code == ResponseRejectedError.code else FAILED
 
     @classmethod
-    def of(cls, error: OddinsError) -> RunFailure:
+    def of(cls, error: OddinsError, at: datetime | None = None) -> RunFailure:
         """The failure that an error causes."""
-        return cls(error.code, sanitize(str(error)))
+        return cls(error.code, sanitize(str(error)), at)
 
 
 def record_failure(
@@ -85,6 +85,7 @@ def store_failure(
                 base_url=workspace.base_url,
                 state=key.state,
                 message=failure.message,
+                run_id=run_id,
                 at=failure.at,
             )
             if stored:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
 from oddins_pipeline.catalog.entities import LEAGUES, Entity, SyncKey
@@ -24,14 +24,11 @@ def is_stale(last_synced_at: datetime | None, limit: timedelta, now: datetime) -
     return last_synced_at is None or now - last_synced_at > limit
 
 
-def problems(
-    states: list[Mapping[str, Any]], settings: Settings, now: datetime | None = None
-) -> Iterator[str]:
+def problems(states: list[Mapping[str, Any]], settings: Settings, now: datetime) -> Iterator[str]:
     """Why the catalog cannot be trusted today, by the rows of `provider_sync_state`: nothing when
-    it is healthy. A full sync makes up for a partial one that failed before it. A list that was
-    never requested is no problem.
+    it is healthy; `now` is the server's time. A full sync makes up for a partial one that failed
+    before it. A list that was never requested is no problem.
     """
-    now = now or datetime.now(timezone.utc)
     by_name = {state["entity"]: state for state in states}
     for entity in ENTITIES:
         full = by_name.get(entity.name)

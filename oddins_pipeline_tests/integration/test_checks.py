@@ -124,7 +124,7 @@ def test_a_partial_sync_makes_nothing_fresh(core: Core) -> None:
 def test_staleness_says_how_old_and_what_to_do(facts: CatalogFacts) -> None:
     never = checks.freshness(replace(facts, last_synced_at=None))
     assert "materialize all assets" in never.words
-    old = checks.freshness(replace(facts, last_synced_at=NOW - timedelta(hours=30)), NOW)
+    old = checks.freshness(replace(facts, last_synced_at=NOW - timedelta(hours=30), at=NOW))
     assert "30 h old, more than 26 h" in old.words
     assert "oddins doctor" in old.words
 

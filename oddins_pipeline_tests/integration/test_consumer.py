@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import importlib.util
 import json
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -109,6 +110,25 @@ def test_a_run_that_loses_its_connection_after_the_catalogs_last_step_goes_on(
 
     names = ("raw_leagues", *LEAGUES.tables, "losing", "reader")
     assert materialize(instance, *names, assets=[losing, reader]).success
+    assert service.query("SELECT last_error FROM provider_sync_state") == [(None,)]
+
+
+def test_a_run_whose_consumers_are_left_is_not_orphaned_without_a_connection(
+    service: Service, instance: dg.DagsterInstance, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oddins_pipeline.orchestration.runs.GRACE_PERIOD", timedelta(0))
+    statuses: list[dg.DagsterRunStatus] = []
+
+    @dg.asset(deps=["seasons"])
+    def losing() -> None:
+        nonlocal statuses
+        assert service.query(END_SYNCS) == [(True,)]
+        evaluate_failures(dg.build_sensor_context(instance=instance))
+        statuses += [run.status for run in instance.get_runs()]
+
+    names = ("raw_leagues", *LEAGUES.tables, "losing")
+    assert materialize(instance, *names, assets=[losing]).success
+    assert statuses == [dg.DagsterRunStatus.STARTED]
     assert service.query("SELECT last_error FROM provider_sync_state") == [(None,)]
 
 

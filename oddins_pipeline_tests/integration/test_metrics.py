@@ -121,9 +121,8 @@ STATES = {
         "QuotaLow"
     ),
     "UPDATE dagster.daemon_heartbeats SET timestamp = timestamp - interval '1 hour'": "DaemonDown",
-    "UPDATE dagster.runs SET status = 'STARTED', start_time = extract(epoch FROM now()) - 600": (
-        "RunOrphaned"
-    ),
+    "UPDATE dagster.runs SET status = 'STARTED', start_time = extract(epoch FROM now()) + 7200,"
+    " create_timestamp = create_timestamp - interval '10 min'": "RunOrphaned",
     f"SELECT pg_advisory_lock({lock_id()})": "LockHeld",
 }
 BEAT = """

@@ -156,10 +156,12 @@ def test_failing_now_is_decided_by_the_last_success_not_by_the_last_fetch(core: 
         " last_synced_at = now() + interval '2 hours'"
     )
     settings = core.session.workspace.settings
-    (found,) = problems(load_status(core.connection)["sync"], settings)
+    status = load_status(core.connection)
+    (found,) = problems(status["sync"], settings, status["at"])
     assert found == "failing: leagues_seasons: no"
     core.sync(ENTRIES)
-    assert list(problems(load_status(core.connection)["sync"], settings)) == []
+    status = load_status(core.connection)
+    assert list(problems(status["sync"], settings, status["at"])) == []
 
 
 def test_upgrades_take_turns_with_each_other_and_with_a_sync(database: str) -> None:

@@ -159,8 +159,8 @@ def test_a_failure_is_recorded_for_the_entity_that_failed_only(core: Core) -> No
     found: dict[str, str | None] = dict(rows_of_state)
     assert found["leagues_seasons"] is None
     assert "the plan does not cover the odds" in str(found["bookmakers"])
-    states = load_status(core.connection)["sync"]
-    found_problems = list(problems(states, workspace.settings))
+    status = load_status(core.connection)
+    found_problems = list(problems(status["sync"], workspace.settings, status["at"]))
     assert found_problems
     assert all("bookmakers" in problem for problem in found_problems)
 
@@ -182,5 +182,6 @@ def test_a_run_has_published_for_the_entity_that_it_published(core: Core) -> Non
 
 def test_a_list_that_was_never_requested_is_no_problem(core: Core) -> None:
     core.sync(ENTRIES)
-    states = load_status(core.connection)["sync"]
-    assert list(problems(states, core.session.workspace.settings)) == []
+    status = load_status(core.connection)
+    settings = core.session.workspace.settings
+    assert list(problems(status["sync"], settings, status["at"])) == []

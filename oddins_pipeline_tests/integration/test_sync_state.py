@@ -11,7 +11,7 @@ import pytest
 from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.database.sync_state import record_error
 
-NOW = datetime(2026, 5, 1, 12, tzinfo=timezone.utc)
+NOW = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
 
 
 @pytest.fixture

@@ -17,6 +17,7 @@ KEY = "test-key-1234567890"
 
 
 PGBOUNCER = "/usr/sbin/pgbouncer"
+FAKETIME = "/usr/lib/x86_64-linux-gnu/faketime/libfaketimeMT.so.1"
 
 
 LEFT_OUT: dict[str, str] = {}
