@@ -18,17 +18,11 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
-from dagster import EventLogEntry
 from dagster._config.config_schema import UserConfigSchema
-from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
-from dagster._core.storage.event_log import SqlEventLogStorageTable
 from dagster._serdes import ConfigurableClassData
-from dagster_postgres import DagsterPostgresStorage, PostgresEventLogStorage
-from dagster_postgres.event_log.event_log import CHANNEL_NAME
+from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import DagsterPostgresException, retry_pg_connection_fn
-from sqlalchemy import Text, cast, create_engine, event, func, make_url, text
-from sqlalchemy.dialects import registry
-from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
+from sqlalchemy import create_engine, event, make_url, text
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, DisconnectionError, ProgrammingError
 from sqlalchemy.pool import NullPool
@@ -36,8 +30,9 @@ from sqlalchemy.pool import NullPool
 from oddins_pipeline.config.database_url import parse
 from oddins_pipeline.errors import DatabaseError, SchemaError
 from oddins_pipeline.logs import sanitize
+from oddins_pipeline.orchestration.event_log import EventLogStorage
+from oddins_pipeline.orchestration.storage_session import DIALECT, SCHEMA, CatalogDialect
 
-SCHEMA = "dagster"
 APPLICATION_NAME = "oddins dagster"
 SETTINGS = {
     "search_path": SCHEMA,
@@ -72,72 +67,6 @@ SESSION_OPTIONS = {
 """As the catalog's own connections have them; what the URL says comes first."""
 
 PING_AFTER_S = 30
-TABLES_QUERY = "SELECT current_setting('search_path') = :schema, {tables}".format(
-    tables="ARRAY(SELECT CAST(tablename AS text) FROM pg_tables WHERE schemaname = :schema)"
-)
-
-
-class CatalogDialect(PGDialect_psycopg2):
-    """Remembers which tables and columns exist: Dagster asks before nearly every call."""
-
-    supports_statement_cache = True
-
-    def __init__(self, **options: Any) -> None:
-        """Starts with nothing remembered."""
-        super().__init__(**options)  # type: ignore[no-untyped-call]
-        self.known: dict[tuple[str, str], Any] = {}
-
-    def has_table(
-        self, connection: Connection, table_name: str, *args: Any, **options: Any
-    ) -> bool:
-        """Whether the table exists."""
-        found = self.known.get(("table", table_name)) or super().has_table(  # type: ignore[no-untyped-call]
-            connection, table_name, *args, **options
-        )
-        self.known["table", table_name] = found
-        return bool(found)
-
-    def get_columns(
-        self, connection: Connection, table_name: str, *args: Any, **options: Any
-    ) -> Any:
-        """The table's columns."""
-        key = ("columns", table_name)
-        if key not in self.known:
-            self.known[key] = super().get_columns(  # type: ignore[no-untyped-call]
-                connection, table_name, *args, **options
-            )
-        return self.known[key]
-
-    def get_table_names(self, connection: Connection, *args: Any, **options: Any) -> Any:
-        """The names of all tables."""
-        key = ("names", "")
-        if key not in self.known:
-            self.known[key] = super().get_table_names(  # type: ignore[no-untyped-call]
-                connection, *args, **options
-            )
-        return self.known[key]
-
-
-registry.register("postgresql.oddins", __name__, CatalogDialect.__name__)
-
-
-class EventLogStorage(PostgresEventLogStorage):
-    """dagster-postgres's event log with an event and its notification in one statement."""
-
-    def store_event(self, event: EventLogEntry) -> None:
-        """Replaces PostgresEventLogStorage.store_event, which awaits the NOTIFY separately."""
-        columns = SqlEventLogStorageTable.c
-        notify = func.pg_notify(CHANNEL_NAME, columns.run_id + "_" + cast(columns.id, Text))
-        insert = self.prepare_insert_event(event).returning(columns.id, notify)
-        with self._connect() as connection:
-            event_id = connection.execute(insert).one()[0]
-        kind = event.dagster_event_type
-        if kind in ASSET_EVENTS and event.get_dagster_event().asset_key:
-            with self.index_transaction() as connection:
-                self._store_asset_event_tags(connection, [event], [event_id])
-                self._store_asset_event(connection, event, event_id)
-        if kind in ASSET_CHECK_EVENTS:
-            self.store_asset_check_event(event, event_id)
 
 
 class CatalogStorage(DagsterPostgresStorage):
@@ -200,7 +129,7 @@ def _engine(postgres_url: str, pid: int) -> Engine:  # noqa: ARG001 - a forked c
     Two connections stay open; more are made when threads need them and closed after use.
     """
     engine = create_engine(
-        make_url(postgres_url).set(drivername="postgresql+oddins"),
+        make_url(postgres_url).set(drivername=DIALECT),
         isolation_level="AUTOCOMMIT",  # as dagster-postgres has it
         pool_size=2,
         max_overflow=-1,
@@ -240,7 +169,7 @@ def _before_ddl(connection: Connection, cursor: Any, *details: Any) -> None:
     """`dagster instance migrate`: each change may take its time, and is looked up again."""
     context = details[2]
     if context is not None and context.isddl and isinstance(connection.dialect, CatalogDialect):
-        connection.dialect.known.clear()
+        connection.dialect.tables.clear()
         cursor.execute("SET statement_timeout = 0")
 
 
@@ -280,16 +209,18 @@ def _ensure_tables(postgres_url: str, engine: Engine) -> None:
 
 def _tables(engine: Engine) -> frozenset[str]:
     """Names of the tables in Dagster's schema. Raises DatabaseError, SchemaError."""
+    dialect = engine.dialect
+    assert isinstance(dialect, CatalogDialect)
     with (
         storage_errors(),
         # Sees a database through its restart: 1.4 s in all.
         retry_pg_connection_fn(engine.connect, retry_limit=3) as connection,
     ):
-        visible, tables = connection.execute(text(TABLES_QUERY), {"schema": SCHEMA}).one()
+        visible = dialect.load_tables(connection)
     if not visible:
         raise SchemaError(
             f"the search path of Dagster's storage is not {SCHEMA}: a pooler ignores the"
             " connection parameter `options`. Connect to PostgreSQL directly, or without"
             " `options` in the pooler's ignore_startup_parameters"
         )
-    return frozenset(tables)
+    return frozenset(dialect.tables)
