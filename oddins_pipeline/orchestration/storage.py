@@ -18,11 +18,12 @@ from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 
+from dagster import DagsterExecutionInterruptedError
 from dagster._config.config_schema import UserConfigSchema
 from dagster._serdes import ConfigurableClassData
 from dagster_postgres import DagsterPostgresStorage
 from dagster_postgres.utils import DagsterPostgresException, retry_pg_connection_fn
-from sqlalchemy import create_engine, event, make_url, text
+from sqlalchemy import create_engine, event, text
 from sqlalchemy.engine import URL, Connection, Engine
 from sqlalchemy.exc import DBAPIError, DisconnectionError, ProgrammingError
 from sqlalchemy.pool import NullPool
@@ -99,7 +100,7 @@ class CatalogStorage(DagsterPostgresStorage):
 
 
 def storage_url(catalog_url: str) -> str:
-    """The same database over psycopg2, with `dagster` as its only schema.
+    """The same database over our psycopg2 dialect, with `dagster` as its only schema.
 
     All other parameters (sslmode, host, …) stay; `options` is added to. `public` is left out of
     the search path, or Dagster would take the catalog's tables and migrations for its own.
@@ -112,7 +113,7 @@ def storage_url(catalog_url: str) -> str:
         "client_encoding": "UTF8",
     }
     url = URL.create(
-        "postgresql+psycopg2",
+        DIALECT,
         # A password alone, and hosts and ports in their every form, fit into the query only.
         password=query.pop("password", None) if "user" in query else None,
         username=query.pop("user", None),
@@ -129,7 +130,7 @@ def _engine(postgres_url: str, pid: int) -> Engine:  # noqa: ARG001 - a forked c
     Two connections stay open; more are made when threads need them and closed after use.
     """
     engine = create_engine(
-        make_url(postgres_url).set(drivername=DIALECT),
+        postgres_url,
         isolation_level="AUTOCOMMIT",  # as dagster-postgres has it
         pool_size=2,
         max_overflow=-1,
@@ -175,9 +176,13 @@ def _before_ddl(connection: Connection, cursor: Any, *details: Any) -> None:
 
 @contextmanager
 def storage_errors() -> Iterator[None]:
-    """Maps what Dagster's storage raises when the database is lost to DatabaseError."""
+    """Maps what Dagster's storage raises when the database is lost to DatabaseError, and a signal
+    while it waited to KeyboardInterrupt.
+    """
     try:
         yield
+    except DagsterExecutionInterruptedError:
+        raise KeyboardInterrupt from None
     except (DagsterPostgresException, DBAPIError) as error:
         cause = error.__cause__ or error
         reason = sanitize(str(getattr(cause, "orig", cause)), 400)
@@ -205,6 +210,7 @@ def _ensure_tables(postgres_url: str, engine: Engine) -> None:
                     f" tables need; as the owner: CREATE SCHEMA {SCHEMA} AUTHORIZATION <role>"
                 ) from None
         DagsterPostgresStorage(postgres_url)
+    _tables(engine)
 
 
 def _tables(engine: Engine) -> frozenset[str]:

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import select
 import threading
+import time
 from typing import Any
 
+import psycopg
+import psycopg2
 from dagster import DagsterExecutionInterruptedError
 from dagster._utils.interrupts import check_captured_interrupt
+from psycopg.conninfo import conninfo_attempts, timeout_from_conninfo
 from psycopg2.extensions import POLL_OK, POLL_READ, set_wait_callback
 from sqlalchemy.dialects import registry
 from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
@@ -16,7 +20,7 @@ from sqlalchemy.types import NullType
 
 SCHEMA = "dagster"
 DIALECT = "postgresql+oddins"
-ANSWER_S = 0.5
+ANSWER_S = 0.25
 """A statement that is answered sooner is not interrupted."""
 
 # Whether the pinned search path holds, and the columns of each table in it.
@@ -32,29 +36,37 @@ SELECT current_setting('search_path') = %(schema)s, (
 )
 """
 
-_interrupted = threading.Event()
-_connecting = threading.Lock()
+interrupted = threading.Event()
+"""Set when a signal has ended a step or a wait: what follows must not hang either."""
+_connecting = threading.local()
 
 
 def raise_if_interrupted() -> None:
     """Raises DagsterExecutionInterruptedError after a signal, one that Dagster holds back too."""
     if threading.current_thread() is threading.main_thread() and (
-        _interrupted.is_set() or check_captured_interrupt()
+        interrupted.is_set() or check_captured_interrupt()
     ):
+        interrupted.set()
         raise DagsterExecutionInterruptedError
 
 
 def wait(connection: Any) -> None:
     """Waits for the server in Python, where libpq would not see a signal before its answer."""
+    deadline = getattr(_connecting, "deadline", None)
     try:
         while (state := connection.poll()) != POLL_OK:
             descriptors = [connection.fileno()]
             reads = (descriptors, []) if state == POLL_READ else ([], descriptors)
             if not any(select.select(*reads, [], ANSWER_S)):
                 raise_if_interrupted()
-    except (KeyboardInterrupt, DagsterExecutionInterruptedError):
-        _interrupted.set()  # what follows must not hang either
+                if deadline and time.monotonic() > deadline:
+                    raise psycopg2.OperationalError("connection timeout expired")
+    except KeyboardInterrupt:
+        interrupted.set()
         raise
+
+
+set_wait_callback(wait)
 
 
 class CatalogDialect(PGDialect_psycopg2):
@@ -70,13 +82,25 @@ class CatalogDialect(PGDialect_psycopg2):
         self.tables: dict[str, list[str]] = {}
 
     def connect(self, *arguments: Any, **options: Any) -> Any:
-        """Connects by libpq, whose time-out, one for each host, a wait callback would disable."""
-        with _connecting:
-            set_wait_callback(None)
+        """Tries each host for the URL's `connect_timeout`, which libpq keeps only where it waits
+        by itself.
+        """
+        try:
+            attempts = conninfo_attempts(options)
+            timeout = timeout_from_conninfo(options)
+        except psycopg.Error as error:  # no host of that name
+            raise psycopg2.OperationalError(str(error)) from None
+        for left, attempt in zip(range(len(attempts))[::-1], attempts, strict=True):
+            _connecting.deadline = time.monotonic() + timeout
             try:
-                return super().connect(*arguments, **options)
+                return super().connect(*arguments, **attempt)
+            except psycopg2.OperationalError as error:
+                if not left:
+                    at = f"connection to {attempt.get('host')}, port {attempt.get('port', 5432)}"
+                    raise psycopg2.OperationalError(f"{at} failed: {error}") from None
             finally:
-                set_wait_callback(wait)
+                _connecting.deadline = None
+        return None
 
     def load_tables(self, connection: Connection) -> bool:
         """Looks up the tables; whether the session sees them at all."""

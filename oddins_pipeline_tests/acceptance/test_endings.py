@@ -11,6 +11,8 @@ import sys
 import time
 from pathlib import Path
 
+import psycopg
+
 from oddins_pipeline_tests.support.kills import Victim
 from oddins_pipeline_tests.support.service import Service
 
@@ -38,6 +40,28 @@ def test_every_signal_ends_a_sync_with_its_code_and_a_recorded_sentence(
         errors.update(service.query(failing))
     assert len(errors) == 3, "each signal records its own"
     assert all("interrupted" in error for error, _ in errors)
+
+
+def test_a_signal_ends_a_sync_while_a_statement_of_dagsters_storage_hangs(
+    service: Service, tmp_path: Path
+) -> None:
+    assert service.sync().code == 0
+    service.provider.script("hang:2")
+    asked = len(service.provider.requests)
+    victim = Victim(service, tmp_path)
+    while len(service.provider.requests) == asked:
+        assert victim.process.poll() is None
+        time.sleep(0.01)
+    with psycopg.connect(service.database) as blocker:
+        blocker.execute("LOCK TABLE dagster.event_logs, dagster.runs IN ACCESS EXCLUSIVE MODE")
+        time.sleep(3)
+        victim.kill(signal.SIGTERM)
+        reported = victim.end()  # not after the 60 s that the statement may wait for the lock
+        blocker.execute("SELECT 1")
+    assert victim.process.returncode == 128 + signal.SIGTERM, reported
+    assert "Traceback" not in reported
+    errors = service.query("SELECT last_error FROM provider_sync_state")
+    assert ["interrupted" in error for (error,) in errors] == [True]
 
 
 def test_nohup_holds() -> None:

@@ -76,13 +76,13 @@ def workspace_of(url: str, **settings: Any) -> Workspace:
 
 def set_for_role(url: str, _patch: pytest.MonkeyPatch) -> str:
     with psycopg.connect(url, autocommit=True) as admin:
-        role = sql.Identifier("hurt")
-        admin.execute("DROP ROLE IF EXISTS hurt")
-        admin.execute("CREATE ROLE hurt SUPERUSER LOGIN")
-        for name, value in HURTFUL.items():
+        name = f"hurt_{admin.info.dbname}"  # the server has other databases
+        role = sql.Identifier(name)
+        admin.execute(sql.SQL("CREATE ROLE {} SUPERUSER LOGIN").format(role))
+        for setting, value in HURTFUL.items():
             statement = sql.SQL("ALTER ROLE {} SET {} = {}")
-            admin.execute(statement.format(role, sql.Identifier(name), value))
-    return url.replace("postgres@", "hurt@", 1)
+            admin.execute(statement.format(role, sql.Identifier(setting), value))
+    return url.replace("postgres@", f"{name}@", 1)
 
 
 def set_for_database(url: str, _patch: pytest.MonkeyPatch) -> str:

@@ -1,13 +1,16 @@
 """Dagster's storage in the catalog's database, on a real server."""
 
 import os
+import socket
+from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
 import psycopg
 import pytest
-from dagster import DagsterInstance, asset, materialize
+from dagster import DagsterEventType, DagsterInstance, EventLogEntry, asset, materialize
 from dagster._core.instance.ref import InstanceRef
 from dagster._serdes import serialize_value
 from sqlalchemy import (
@@ -22,6 +25,7 @@ from sqlalchemy import (
     text,
 )
 from sqlalchemy.engine import make_url
+from sqlalchemy.exc import DBAPIError
 from sqlalchemy.pool import NullPool
 from sqlalchemy.schema import CreateIndex, CreateTable
 
@@ -34,7 +38,14 @@ from oddins_pipeline.orchestration.storage import (
     CatalogStorage,
     storage_url,
 )
+from oddins_pipeline.orchestration.storage_session import DIALECT
+from oddins_pipeline_tests.support.daemon import wait_for
 
+PHASES = (
+    DagsterEventType.RUN_START,
+    DagsterEventType.ASSET_MATERIALIZATION,
+    DagsterEventType.RUN_SUCCESS,
+)
 PASSWORD = "pass/w@rd-4711"  # noqa: S105 - the local socket asks for none
 DAGSTER_YAML = Path(workspace.__file__).parents[2] / "dagster.yaml"
 pytestmark = pytest.mark.filterwarnings("ignore:Handling yaml-defined logging:dagster.BetaWarning")
@@ -70,7 +81,7 @@ def test_the_address_keeps_every_parameter_and_adds_the_schema() -> None:
         "postgresql://me:p%40ss@db.example:6432/odds?sslmode=verify-full&options=-cwork_mem%3D8MB"
     )
     made = make_url(storage_url(given))
-    assert made.drivername == "postgresql+psycopg2"
+    assert made.drivername == DIALECT
     arguments = create_engine(made).dialect.create_connect_args(made)[1]
     assert arguments.pop("options").startswith(
         "-cwork_mem=8MB -csearch_path=dagster -ctimezone=UTC"
@@ -164,7 +175,7 @@ def test_the_pool_outlives_a_connection_that_the_server_ended(url: str) -> None:
     module._engine.cache_clear()
 
 
-def test_a_run_asks_for_the_schema_once_and_stores_an_event_in_one_statement(
+def test_a_run_asks_for_the_schema_once_and_stores_its_events_in_batches(
     url: str, dagster_home: Path
 ) -> None:
     with DagsterInstance.from_config(str(dagster_home)) as instance:
@@ -173,12 +184,65 @@ def test_a_run_asks_for_the_schema_once_and_stores_an_event_in_one_statement(
         engine = module._engine(storage_url(url), os.getpid())
         event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
         run = materialize([one], instance=instance)
-        events = query(
-            url, "SELECT count(*) FROM dagster.event_logs WHERE run_id = %s", run.run_id
-        )[0][0]
-    assert len([text for text in statements if "INSERT INTO event_logs" in text]) == events
+        stored = instance.all_logs(run.run_id)
+    assert [each.message for each in stored] == [each.message for each in stored_in_order(stored)]
+    assert {each.dagster_event_type for each in stored} >= set(PHASES)
+    inserts = [text for text in statements if "INSERT INTO event_logs" in text]
+    assert len(inserts) < len(stored) / 2
     assert not [text for text in statements if "pg_catalog" in text or "NOTIFY" in text]
     module._engine.cache_clear()
+
+
+def stored_in_order(stored: Sequence[EventLogEntry]) -> list[EventLogEntry]:
+    return sorted(stored, key=lambda each: each.timestamp)
+
+
+def test_events_are_seen_by_others_while_the_run_goes_on(url: str, dagster_home: Path) -> None:
+    seen = []
+
+    @asset
+    def slow() -> None:
+        statement = "SELECT dagster_event_type FROM dagster.event_logs WHERE step_key = 'slow'"
+        wait_for(lambda: ("STEP_START",) in query(url, statement), seconds=10, what="its start")
+        seen.extend(query(url, "SELECT status FROM dagster.runs"))
+
+    with DagsterInstance.from_config(str(dagster_home)) as instance:
+        assert materialize([slow], instance=instance).success
+    assert seen == [("STARTED",)]
+    module._engine.cache_clear()
+
+
+def test_events_that_cannot_be_stored_fail_the_run(url: str, dagster_home: Path) -> None:
+    @asset
+    def breaks_the_log() -> None:
+        query(url, "ALTER TABLE dagster.event_logs RENAME TO lost")
+
+    with (
+        pytest.raises(DBAPIError, match="event_logs"),
+        DagsterInstance.from_config(str(dagster_home)) as instance,
+    ):
+        materialize([breaks_the_log], instance=instance)
+    assert query(url, "SELECT status FROM dagster.runs") != [("SUCCESS",)]
+    module._engine.cache_clear()
+
+
+def test_the_next_host_is_tried_when_one_does_not_respond(url: str) -> None:
+    directory = str(make_url(url).query["host"])
+    CatalogStorage(storage_url(url))  # makes the tables over many connections
+    with deaf_port() as port:
+        several = make_url(storage_url(url)).update_query_dict(
+            {"host": f"127.0.0.1,{directory}", "port": f"{port},5432", "connect_timeout": "1"}
+        )
+        storage = CatalogStorage(several.render_as_string(hide_password=False))
+        assert storage.run_storage.get_runs() == []
+    module._engine.cache_clear()
+
+
+@contextmanager
+def deaf_port() -> Iterator[int]:
+    """A port that accepts connections and never answers."""
+    with closing(socket.create_server(("127.0.0.1", 0))) as server:
+        yield server.getsockname()[1]
 
 
 def test_statements_are_bounded_but_a_migrations_changes_are_not(url: str) -> None:
