@@ -88,7 +88,7 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
             name="catch_up_sensor",
             evaluation_fn=evaluate_catch_up,
             jobs=list(SYNC_JOBS),
-            minimum_interval_seconds=60,
+            minimum_interval_seconds=120,
             **ours,
             description="Requests a full sync of what is stale, with growing pauses; writes the"
             " events of a stale catalog and of a subscription that ends.",
@@ -96,7 +96,7 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
         dg.SensorDefinition(
             name="sync_failure_sensor",
             evaluation_fn=evaluate_failures,
-            minimum_interval_seconds=60,
+            minimum_interval_seconds=30,
             **ours,
             description="Records every run that terminated unexpectedly, or was never started, in"
             " `provider_sync_state`, and fails it when Dagster has not noticed.",
