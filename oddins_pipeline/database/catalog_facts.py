@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 from psycopg import sql
 from psycopg.rows import class_row
 
-from oddins_pipeline.catalog.entities import Entity
+from oddins_pipeline.catalog.entities import LEAGUES, Entity
 from oddins_pipeline.database.connection import Connection, database_errors
 
 
@@ -91,16 +91,6 @@ SELECT
 """  # noqa: S608 - constants of this module
 
 
-def load_facts(connection: Connection, entity: Entity, *, stale_after: timedelta) -> CatalogFacts:
-    """Looks at the whole catalog. Raises DatabaseError."""
-    with database_errors(), connection.cursor(row_factory=class_row(CatalogFacts)) as cursor:
-        found = cursor.execute(
-            _FACTS, {"entity": entity.name, "stale_after": stale_after}
-        ).fetchone()
-    assert found is not None
-    return found
-
-
 # The same of a reference list.
 _LIST_FACTS = """
 WITH newest AS (
@@ -122,11 +112,14 @@ FROM moved
 """
 
 
-def load_list_facts(connection: Connection, entity: Entity, *, stale_after: timedelta) -> ListFacts:
-    """The facts of a reference list. Raises DatabaseError."""
+def load_facts(connection: Connection, entity: Entity, *, stale_after: timedelta) -> ListFacts:
+    """What there is to check of an entity: CatalogFacts of the leagues. Raises DatabaseError."""
     values = {"entity": entity.name, "stale_after": stale_after}
-    statement = sql.SQL(_LIST_FACTS).format(sql.Identifier(entity.name))
-    with database_errors(), connection.cursor(row_factory=class_row(ListFacts)) as cursor:
-        found = cursor.execute(statement, values).fetchone()
+    kind: type[ListFacts] = CatalogFacts
+    query: sql.SQL | sql.Composed = sql.SQL(_FACTS)
+    if entity != LEAGUES:
+        kind, query = ListFacts, sql.SQL(_LIST_FACTS).format(sql.Identifier(entity.name))
+    with database_errors(), connection.cursor(row_factory=class_row(kind)) as cursor:
+        found = cursor.execute(query, values).fetchone()
     assert found is not None
     return found

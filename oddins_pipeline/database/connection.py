@@ -132,6 +132,12 @@ def _pin(connection: Connection, statement_timeout: float, *, read_only: bool) -
     return _PIN.format(statement_timeout=milliseconds, values=json.dumps(values))
 
 
+def scalar(connection: Connection, statement: str, values: Sequence[Any] | None = None) -> Any:
+    """The first column of the statement's first row; None when it has none."""
+    row = connection.execute(statement, values).fetchone()
+    return row[0] if row else None
+
+
 Query = tuple[str, Mapping[str, Any] | Sequence[Any] | None]
 """A statement and its parameters."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.database.connection import Connection, scalar
 
 HEARTBEAT_DEAD_S = 60
 """Seconds since the last heartbeat of any of the daemon's threads: each has one a half minute."""
@@ -21,8 +21,7 @@ class DaemonState(NamedTuple):
 
 def daemon_state(connection: Connection) -> DaemonState:
     """Running, or what is missing."""
-    row = connection.execute("SELECT to_regclass('dagster.daemon_heartbeats')").fetchone()
-    if row is None or row[0] is None:
+    if scalar(connection, "SELECT to_regclass('dagster.daemon_heartbeats')") is None:
         return DaemonState(False, "not running; none has run here: `oddins dev` starts one")
     found = connection.execute(
         "SELECT (SELECT extract(epoch FROM (now() AT TIME ZONE 'UTC') - max(timestamp))::int"

@@ -14,7 +14,7 @@ from oddins_pipeline.catalog.entities import LEAGUES, Entity, SyncKey
 from oddins_pipeline.catalog.requests import Params
 from oddins_pipeline.catalog.response import Entry, RawResponse, entries_of, parse_body
 from oddins_pipeline.database import events, lock
-from oddins_pipeline.database.connection import Connection, execute_batch
+from oddins_pipeline.database.connection import Connection, execute_batch, scalar
 from oddins_pipeline.errors import (
     FORCEABLE,
     NothingToPublishError,
@@ -165,28 +165,15 @@ def insert(
     connection: Connection,
     entity: Entity,
     response: RawResponse,
-    *,
     source_id: int,
     run_id: str | None,
 ) -> Payload:
     """Archives the response, committed with the caller's transaction or at once."""
-    row = connection.execute(
-        _INSERT,
-        (
-            source_id,
-            entity.name,
-            json.dumps(response.params),
-            response.fetched_at,
-            response.fetched_at,
-            zlib.compress(response.body, 1),
-            len(response.body),
-            response.sha256,
-            response.results,
-            run_id,
-        ),
-    ).fetchone()
-    assert row is not None
-    return _payload(int(row[0]), entity, source_id, response)
+    at, body = response.fetched_at, response.body
+    values = (source_id, entity.name, json.dumps(response.params), at, at)
+    content = (zlib.compress(body, 1), len(body), response.sha256, response.results, run_id)
+    number: int = scalar(connection, _INSERT, (*values, *content))
+    return _payload(number, entity, source_id, response)
 
 
 def current_payload(
@@ -284,18 +271,17 @@ def _load(
 
 
 def _refuse_older(connection: Connection, payload: Payload) -> None:
-    newer = connection.execute(_NEWER, (payload.id,)).fetchone()
-    if newer and newer[0] is not None:
+    newer = scalar(connection, _NEWER, (payload.id,))
+    if newer is not None:
         raise NothingToPublishError(
-            f"payload {payload.id} is not published again: payload {newer[0]} has been published"
+            f"payload {payload.id} is not published again: payload {newer} has been published"
             f" or confirmed since; run `oddins sync {payload.entity.label}` for today's response"
         )
 
 
 def has_published(connection: Connection, run_id: str, key: SyncKey) -> bool:
     """Whether a response that this run archived is published."""
-    row = connection.execute(_HAS_PUBLISHED, (run_id, key.entity.name, key.full)).fetchone()
-    return bool(row and row[0])
+    return bool(scalar(connection, _HAS_PUBLISHED, (run_id, key.entity.name, key.full)))
 
 
 def archived(connection: Connection, limit: int, *, rejected: bool) -> list[dict[str, Any]]:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 
-from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.database.connection import Connection, scalar
 from oddins_pipeline.errors import DatabaseError
 
 PROBES = 3
@@ -36,5 +36,4 @@ def refuse_transaction_pooler(
 
 
 def _backend(connection: Connection) -> object:
-    row = connection.execute("SELECT pg_backend_pid()").fetchone()
-    return row[0] if row else None
+    return scalar(connection, "SELECT pg_backend_pid()")

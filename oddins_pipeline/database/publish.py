@@ -9,7 +9,7 @@ from typing import Protocol, TypeVar
 from oddins_pipeline.catalog.entities import Entity
 from oddins_pipeline.catalog.rows import Anomaly
 from oddins_pipeline.database import events, lock, sync_state
-from oddins_pipeline.database.connection import Connection, Query, execute_batch
+from oddins_pipeline.database.connection import Connection, Query, execute_batch, scalar
 from oddins_pipeline.database.merge import TableCounts
 from oddins_pipeline.database.payloads import Payload
 
@@ -79,8 +79,7 @@ def publish(connection: Connection, payload: Payload, batch: B, write: Write) ->
 
 
 def _has_feed(connection: Connection, entity: Entity) -> bool:
-    row = connection.execute(_HAS_FEED, (list(entity.tables),)).fetchone()
-    return bool(row and row[0])
+    return bool(scalar(connection, _HAS_FEED, (list(entity.tables),)))
 
 
 def record_anomalies(connection: Connection, payload_id: int, anomalies: Sequence[Anomaly]) -> None:

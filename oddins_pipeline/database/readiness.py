@@ -122,11 +122,9 @@ class Readiness:
 
     def require(self, workspace: Workspace) -> None:
         """Raises SchemaError, SourceMismatchError."""
-        problems = list(self.rights.problems())
-        if problems:
+        if problems := list(self.rights.problems()):
             raise SchemaError("; ".join(problems))
-        mismatch = self._mismatch(workspace)
-        if mismatch:
+        if mismatch := self._mismatch(workspace):
             raise mismatch
 
     def _mismatch(self, workspace: Workspace) -> SourceMismatchError | None:

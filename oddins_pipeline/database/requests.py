@@ -14,7 +14,7 @@ from typing import NamedTuple
 
 from oddins_pipeline.catalog.account import Account, AccountState, Quota
 from oddins_pipeline.catalog.entities import Entity
-from oddins_pipeline.database.connection import Connection, database_errors, execute_batch
+from oddins_pipeline.database.connection import Connection, database_errors, execute_batch, scalar
 from oddins_pipeline.errors import FINAL, OF_THE_REQUEST, ResponseRejectedError
 
 _RATE_LOCK = 5_411_207_733_190_244
@@ -107,9 +107,7 @@ class RequestLog:
         """Writes the result of the request; returns the server's time."""
         with database_errors():
             values = (status, outcome, *astuple(quota), row_id)
-            row = self._connection.execute(_COMPLETE, values).fetchone()
-        assert row is not None
-        completed_at: datetime = row[0]
+            completed_at: datetime = scalar(self._connection, _COMPLETE, values)
         return completed_at
 
     def save_subscription(self, account: Account) -> None:
@@ -182,8 +180,7 @@ def load_subscription(connection: Connection) -> tuple[Account, datetime] | None
 
 def requested_within_a_day(connection: Connection, path: str) -> bool:
     """Whether a request for `path` was sent within the last day, whatever its result."""
-    row = connection.execute(_WITHIN_A_DAY, (path,)).fetchone()
-    return bool(row and row[0])
+    return bool(scalar(connection, _WITHIN_A_DAY, (path,)))
 
 
 def last_quota(connection: Connection) -> SeenQuota | None:
@@ -194,8 +191,7 @@ def last_quota(connection: Connection) -> SeenQuota | None:
 
 def requests_today(connection: Connection) -> int:
     """How many requests were sent today (UTC) from this database."""
-    row = connection.execute(_USED_TODAY).fetchone()
-    return row[0] if row else 0
+    return int(scalar(connection, _USED_TODAY))
 
 
 def load_account_state(connection: Connection, entity: Entity) -> AccountState:

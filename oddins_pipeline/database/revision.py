@@ -7,7 +7,7 @@ from pathlib import Path
 import psycopg
 
 from oddins_pipeline.config.workspace import Workspace
-from oddins_pipeline.database.connection import Connection, database_errors
+from oddins_pipeline.database.connection import Connection, database_errors, scalar
 from oddins_pipeline.errors import SchemaError
 
 MIGRATIONS = Path(__file__).parent / "migrations"
@@ -15,16 +15,17 @@ REVISIONS = tuple(sorted(path.name[:4] for path in MIGRATIONS.glob("versions/[0-
 """Every revision this code knows, oldest first."""
 
 VERSION_TABLE = "oddins_alembic_version"
+_CURRENT = f"SELECT version_num FROM public.{VERSION_TABLE}"  # noqa: S608 - a constant
 
 
 def current_revision(connection: Connection) -> str | None:
     """The database's revision; None when it was never upgraded."""
     with database_errors():
         try:
-            row = connection.execute(f"SELECT version_num FROM public.{VERSION_TABLE}").fetchone()  # noqa: S608
+            found: str | None = scalar(connection, _CURRENT)
         except psycopg.errors.UndefinedTable:
             return None
-    return str(row[0]) if row else None
+    return found
 
 
 def is_current(connection: Connection) -> bool:

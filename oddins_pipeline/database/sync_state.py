@@ -7,7 +7,8 @@ from dataclasses import asdict
 from datetime import datetime
 
 from oddins_pipeline.catalog.entities import Entity, SyncKey
-from oddins_pipeline.database.connection import Connection, Query
+from oddins_pipeline.config.workspace import Workspace
+from oddins_pipeline.database.connection import Connection, Query, scalar
 from oddins_pipeline.database.merge import Counts, TableCounts
 from oddins_pipeline.database.payloads import Payload
 
@@ -64,8 +65,8 @@ WHERE s.last_error_at IS NULL OR s.last_error_at < EXCLUDED.last_error_at
 
 def last_full_sync(connection: Connection, entity: Entity) -> datetime | None:
     """When the entity's last accepted full response was fetched; None when never."""
-    row = connection.execute(_LAST_SYNCED, (entity.name,)).fetchone()
-    return row[0] if row else None
+    at: datetime | None = scalar(connection, _LAST_SYNCED, (entity.name,))
+    return at
 
 
 def success(payload: Payload, counts: TableCounts) -> Query:
@@ -83,19 +84,17 @@ def success(payload: Payload, counts: TableCounts) -> Query:
 def unchanged_counts(connection: Connection, entity: Entity) -> TableCounts:
     """The counts to report for a response that is not published again."""
     states = [SyncKey(entity, full=full).state for full in (True, False)]
-    row = connection.execute(_LAST_COUNTS, (states,)).fetchone()
-    stored = (row[0] if row else None) or {}
+    stored = scalar(connection, _LAST_COUNTS, (states,)) or {}
     received = {table: stored.get(table, {}).get("received", 0) for table in entity.tables}
     return {table: Counts(received=n, unchanged=n) for table, n in received.items()}
 
 
 def record_error(
     connection: Connection,
-    *,
-    source: str,
-    base_url: str,
+    workspace: Workspace,
     state: str,
     message: str,
+    *,
     run_id: str | None = None,
     at: datetime | None = None,
 ) -> bool:
@@ -108,8 +107,8 @@ def record_error(
     done = connection.execute(
         _RECORD_ERROR,
         {
-            "source": source,
-            "base_url": base_url,
+            "source": workspace.source,
+            "base_url": workspace.base_url,
             "entity": state,
             "run_id": run_id,
             "at": at,

@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 import dagster as dg
 
 from oddins_pipeline.catalog.entities import LEAGUES, Entity
+from oddins_pipeline.catalog.reference_list import ReferenceList
 from oddins_pipeline.database.catalog_facts import (
     FIRST_YEAR,
     CatalogFacts,
@@ -24,8 +25,6 @@ from oddins_pipeline.orchestration.jobs import CHECK_STEPS, FIRST, RAW
 from oddins_pipeline.orchestration.session import RunSession
 from oddins_pipeline.pipeline.staleness import is_stale, stale_after
 from oddins_pipeline.pipeline.sync import after_commit
-
-Load = Callable[[RunSession], ListFacts]
 
 MAX_LOST_PERCENT = 0.5
 MAX_GAINED_PERCENT = 10
@@ -64,14 +63,14 @@ class Check(NamedTuple):
         return dg.AssetCheckSpec(self.name, asset=self.asset, description=self.description)
 
 
-def _load_for_checks(run: RunSession, entity: Entity, load: Load) -> ListFacts | None:
+def _load_for_checks(run: RunSession, entity: Entity) -> ListFacts | None:
     """What the checks of an entity need; None when it cannot be read after a publication, which
     must not fail the run. A run of checks alone fails. Raises Failure.
     """
     if run.of(entity).counts is not None:
-        return after_commit(lambda: load(run), None)
+        return after_commit(lambda: _load(run, entity), None)
     try:
-        return load(run)
+        return _load(run, entity)
     except OddinsError as error:
         raise ExpectedFailureError(error) from None
 
@@ -84,7 +83,7 @@ def evaluations(
     """
     if len(evaluated) == len(CHECKS):
         return
-    facts = after_commit(lambda: load_league_facts(run), None)
+    facts = after_commit(lambda: _load(run, LEAGUES), None)
     if facts is None:
         return
     for check in CHECKS:
@@ -99,11 +98,10 @@ def evaluations(
             )
 
 
-def load_league_facts(run: RunSession) -> CatalogFacts:
-    """What the checks of the leagues look at. Raises OddinsError."""
-    limit = stale_after(run.workspace.settings, LEAGUES)
+def _load(run: RunSession, entity: Entity) -> ListFacts:
+    limit = stale_after(run.workspace.settings, entity)
     with run.reading() as connection:
-        return load_facts(connection, LEAGUES, stale_after=limit)
+        return load_facts(connection, entity, stale_after=limit)
 
 
 def freshness(facts: ListFacts) -> Result:
@@ -234,19 +232,8 @@ CHECKS = (
 )
 
 
-def list_checks(name: str) -> tuple[Check, ...]:
-    """The checks of a reference list."""
-    limit = "The last sync is younger than ODDINS_LISTS_STALE_AFTER_HOURS."
-    return (
-        Check(name, _WARN, limit, freshness),
-        Check(name, _WARN, _ROW_COUNT_RULE, row_count_change),
-    )
-
-
-def build_checks(
-    entity: Entity, checks: Sequence[Check], load: Load, description: str
-) -> dg.AssetChecksDefinition:
-    """One step over the facts that `load` reads: a result for each check that was selected."""
+def build_checks(entity: Entity, checks: Sequence[Check]) -> dg.AssetChecksDefinition:
+    """One query and one step, with a result for each check that was selected."""
     step = CHECK_STEPS[entity.name]
 
     @dg.multi_asset_check(
@@ -255,12 +242,12 @@ def build_checks(
         required_resource_keys={"sync_session"},
         op_tags=FIRST,
         specs=[check.spec for check in checks],
-        description=description,
+        description=f"One query over {', '.join(entity.tables)}.",
     )
     def evaluate(context: dg.AssetCheckExecutionContext) -> Iterator[dg.AssetCheckResult]:
         run: RunSession = context.resources.sync_session
         try:
-            facts = _load_for_checks(run, entity, load)
+            facts = _load_for_checks(run, entity)
         finally:
             run.finish(step)
         for check in checks if facts else ():
@@ -277,4 +264,14 @@ def build_checks(
     return evaluate
 
 
-catalog_checks = build_checks(LEAGUES, CHECKS, load_league_facts, "One query over the catalog.")
+catalog_checks = build_checks(LEAGUES, CHECKS)
+
+
+def build_list_checks(spec: ReferenceList) -> dg.AssetChecksDefinition:
+    """The checks of a reference list."""
+    limit = "The last sync is younger than ODDINS_LISTS_STALE_AFTER_HOURS."
+    checks = (
+        Check(spec.name, _WARN, limit, freshness),
+        Check(spec.name, _WARN, _ROW_COUNT_RULE, row_count_change),
+    )
+    return build_checks(spec.entity, checks)

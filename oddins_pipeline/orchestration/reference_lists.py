@@ -5,14 +5,10 @@ from typing import Any
 import dagster as dg
 
 from oddins_pipeline.catalog.reference_list import ReferenceList
-from oddins_pipeline.database.catalog_facts import ListFacts, load_list_facts
 from oddins_pipeline.orchestration.assets import GROUP, SyncConfig, fetch
-from oddins_pipeline.orchestration.checks import build_checks, list_checks
 from oddins_pipeline.orchestration.jobs import FIRST, OWNERS
-from oddins_pipeline.orchestration.session import RunSession
 from oddins_pipeline.orchestration.table_metadata import table_metadata
 from oddins_pipeline.pipeline.list_sync import list_sync
-from oddins_pipeline.pipeline.staleness import stale_after
 from oddins_pipeline.schema import CATALOG
 
 
@@ -36,14 +32,3 @@ def build_asset(spec: ReferenceList) -> dg.AssetsDefinition:
         return fetch(context, list_sync(spec), config, {})
 
     return materialize
-
-
-def build_list_checks(spec: ReferenceList) -> dg.AssetChecksDefinition:
-    """The checks of one list."""
-
-    def load(run: RunSession) -> ListFacts:
-        limit = stale_after(run.workspace.settings, spec.entity)
-        with run.reading() as connection:
-            return load_list_facts(connection, spec.entity, stale_after=limit)
-
-    return build_checks(spec.entity, list_checks(spec.name), load, f"One query over {spec.name}.")

@@ -39,9 +39,7 @@ def dry_run(sync: Sync[B], params: Params) -> SyncResult:
         with database_errors(), connection.transaction():
             source = payloads.ensure_source(connection, response.source, response.base_url)
             current = payloads.current_payload(connection, entity, response, source)
-            payload = payloads.insert(
-                connection, entity, response, source_id=source, run_id=session.run_id
-            )
+            payload = payloads.insert(connection, entity, response, source, session.run_id)
             counts = publish.publish(connection, payload, batch, plan.write)
             raise _RollBackError
     except _RollBackError:

@@ -79,18 +79,10 @@ def store_failure(
         if run_id and payloads.has_published(connection, run_id, key):
             continue
         with connection.transaction():
-            stored = sync_state.record_error(
-                connection,
-                source=workspace.source,
-                base_url=workspace.base_url,
-                state=key.state,
-                message=failure.message,
-                run_id=run_id,
-                at=failure.at,
-            )
-            if stored:
-                facts = {"code": failure.code, "run_id": run_id}
-                text = failure.message
+            text, facts = failure.message, {"code": failure.code, "run_id": run_id}
+            if sync_state.record_error(
+                connection, workspace, key.state, text, run_id=run_id, at=failure.at
+            ):
                 event = events.writing(failure.event, text, key.state, facts)
                 new += events.add(connection, event)
     return new

@@ -18,6 +18,7 @@ from oddins_pipeline.database.connection import (
     connect,
     connect_and_execute,
     database_errors,
+    scalar,
 )
 from oddins_pipeline.database.pool import pool, reading
 from oddins_pipeline.database.pooler import refuse_transaction_pooler
@@ -124,8 +125,7 @@ def _at_day(workspace: Workspace, connection: Connection) -> Workspace:
     Raises UsageError.
     """
     with database_errors():
-        row = connection.execute(_ADDRESS, (workspace.source,)).fetchone()
-    address = str(row[0]) if row else ""
+        address = scalar(connection, _ADDRESS, (workspace.source,)) or ""
     seen = int(address.removeprefix(SAMPLE_ADDRESS)) if address.startswith(SAMPLE_ADDRESS) else 0
     days = seen if workspace.sample_days is None else workspace.sample_days
     if days < seen:

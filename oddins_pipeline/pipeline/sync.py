@@ -127,21 +127,19 @@ class Sync(Generic[B]):
                     self._fulfil(current)
                     payloads.touch(connection, current, response.fetched_at)
                 return current
-            self._fetched = payloads.insert(
-                connection, entity, response, source_id=source_id, run_id=self.session.run_id
-            )
+            self._fetched = self._insert(response, source_id)
         return self._fetched
 
     def _archive_rejected(
         self, response: RawResponse, error: ResponseRejectedError, source_id: int
     ) -> ResponseRejectedError:
         """At once with its reason: without one it could be replayed."""
-        run_id = self.session.run_id
         with self._connection.transaction():
-            payload = payloads.insert(
-                self._connection, self.plan.entity, response, source_id=source_id, run_id=run_id
-            )
-            return self._reject(payload, error)
+            return self._reject(self._insert(response, source_id), error)
+
+    def _insert(self, response: RawResponse, source_id: int) -> Payload:
+        run_id = self.session.run_id
+        return payloads.insert(self._connection, self.plan.entity, response, source_id, run_id)
 
     def _reject(self, payload: Payload, error: ResponseRejectedError) -> ResponseRejectedError:
         """Stores the reason; returns the error that names the payload."""

@@ -30,7 +30,9 @@ def core(any_database: str) -> Iterator[Core]:
 
 
 def looked(core: Core) -> CatalogFacts:
-    return load_facts(core.connection, LEAGUES, stale_after=DAY)
+    found = load_facts(core.connection, LEAGUES, stale_after=DAY)
+    assert isinstance(found, CatalogFacts)
+    return found
 
 
 @pytest.fixture

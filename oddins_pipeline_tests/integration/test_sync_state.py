@@ -8,6 +8,8 @@ from datetime import datetime, timedelta, timezone
 import psycopg
 import pytest
 
+from oddins_pipeline.config.settings import Settings
+from oddins_pipeline.config.workspace import Target, Workspace
 from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.database.sync_state import record_error
 
@@ -21,14 +23,8 @@ def connection(database: str) -> Iterator[Connection]:
 
 
 def error(connection: Connection, message: str, at: datetime | None) -> bool:
-    return record_error(
-        connection,
-        source="x",
-        base_url="https://provider.example.test",
-        state="leagues_seasons",
-        message=message,
-        at=at,
-    )
+    workspace = Workspace(Settings(_env_file=None), Target(sample=False, embedded=None), "")
+    return record_error(connection, workspace, "leagues_seasons", message, at=at)
 
 
 def last_error(connection: Connection) -> list[tuple[object, ...]]:
