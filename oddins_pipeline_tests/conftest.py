@@ -14,10 +14,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from hypothesis import HealthCheck, settings
 
-from oddins_pipeline.database.pool import close_pools
+from oddins_pipeline.database import pool
 from oddins_pipeline.embedded_postgres import cluster
 from oddins_pipeline.sample_provider import SampleProvider
 from oddins_pipeline_tests.support import namespaces
+from oddins_pipeline_tests.support.embedded import destroy
 from oddins_pipeline_tests.support.postgres15 import BINARIES, Postgres15
 from oddins_pipeline_tests.support.service import (
     FAKETIME,
@@ -85,14 +86,15 @@ def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Itera
     monkeypatch.setenv("ODDINS_HOME", str(tmp_path / "home"))
     monkeypatch.chdir(tmp_path)
     yield
-    close_pools()
+    while pool._pools:
+        pool._pools.popitem()[1].dispose()
 
 
 @pytest.fixture(scope="session")
 def _server18() -> Iterator[str]:
     home = Path(tempfile.mkdtemp(prefix="oddins-tests-"))
     yield cluster.start(home, "oddins_template")
-    cluster.destroy(home)
+    destroy(home)
     shutil.rmtree(home, ignore_errors=True)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import sys
+from importlib import import_module
 from typing import Any, ClassVar
 
 import click
@@ -16,47 +17,47 @@ from oddins_pipeline.errors import OddinsError, UsageError
 class LazyGroup(click.Group):
     """Loads a command's module when the command is asked for: `--help` stays quick."""
 
-    modules: ClassVar[dict[str, tuple[str, str]]] = {
-        "sync": ("oddins_pipeline.cli.sync", "Fetch and publish a list of the provider."),
-        "backfill": ("oddins_pipeline.cli.backfill", "Request seasons, one provider request each."),
-        "status": ("oddins_pipeline.cli.status", "Last sync, last error, row counts, quota."),
-        "changes": ("oddins_pipeline.cli.changes", "What changed, the newest first."),
-        "watch": ("oddins_pipeline.cli.watch", "Choose the leagues whose changes are sent."),
-        "unwatch": ("oddins_pipeline.cli.watch:unwatch", "Stop watching leagues."),
-        "receivers": ("oddins_pipeline.cli.receivers", "Where events are sent."),
-        "deliveries": (
-            "oddins_pipeline.cli.receivers:deliveries",
-            "What was sent, what is pending.",
-        ),
-        "metrics": ("oddins_pipeline.cli.metrics", "Prometheus metrics."),
-        "payloads": ("oddins_pipeline.cli.payloads", "List archived responses."),
-        "payload": ("oddins_pipeline.cli.payload", "An archived response, byte for byte."),
-        "doctor": ("oddins_pipeline.cli.doctor", "Check the set-up, with fixes."),
-        "dev": ("oddins_pipeline.cli.dev", "The Dagster UI and daemon."),
-        "sample-provider": (
-            "oddins_pipeline.cli.sample_provider",
-            "The sample provider by itself.",
-        ),
-        "db": ("oddins_pipeline.cli.db", "Upgrade, address, psql, read access."),
+    commands_help: ClassVar[dict[str, str]] = {
+        "sync": "Fetch and publish a list of the provider.",
+        "backfill": "Request seasons, one provider request each.",
+        "status": "Last sync, last error, row counts, quota.",
+        "changes": "What changed, the newest first.",
+        "watch": "Choose the leagues whose changes are sent.",
+        "unwatch": "Stop watching leagues.",
+        "receivers": "Where events are sent.",
+        "deliveries": "What was sent, what is pending.",
+        "metrics": "Prometheus metrics.",
+        "payloads": "List archived responses.",
+        "payload": "An archived response, byte for byte.",
+        "doctor": "Check the set-up, with fixes.",
+        "dev": "The Dagster UI and daemon.",
+        "sample-provider": "The sample provider by itself.",
+        "db": "Upgrade, address, psql, read access.",
+    }
+
+    elsewhere: ClassVar[dict[str, tuple[str, str]]] = {
+        "unwatch": ("watch", "unwatch"),
+        "deliveries": ("receivers", "deliveries"),
     }
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         """The commands in the order of the contract."""
-        return list(self.modules)
+        return list(self.commands_help)
 
     def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
-        """The click command of the module: what is named after the colon, or `command`."""
-        if cmd_name not in self.modules:
+        """`command` of the module that is named like it, or what `elsewhere` names."""
+        if cmd_name not in self.commands_help:
             return None
-        path, _, name = self.modules[cmd_name][0].partition(":")
-        module = __import__(path, fromlist=["command"])
-        command: click.Command = getattr(module, name or "command")
+        name = cmd_name.replace("-", "_")
+        module, attribute = self.elsewhere.get(name, (name, "command"))
+        found = import_module(f"oddins_pipeline.cli.{module}")
+        command: click.Command = getattr(found, attribute)
         return command
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list without importing a single command."""
         with formatter.section("Commands"):
-            formatter.write_dl([(name, text) for name, (_, text) in self.modules.items()])
+            formatter.write_dl(list(self.commands_help.items()))
 
 
 @click.group(

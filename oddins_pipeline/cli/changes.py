@@ -13,6 +13,7 @@ from oddins_pipeline.cli.context import (
     App,
     examples,
     json_option,
+    limit_option,
     sample_option,
     show_json,
     show_wrapped,
@@ -36,13 +37,7 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 @click.option(
     "--league", type=click.IntRange(1, 2**31 - 1), help="Only this provider league id's changes."
 )
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 1_000_000),
-    default=50,
-    show_default=True,
-    help="How many, the newest first.",
-)
+@limit_option
 @json_option
 @sample_option()
 @click.pass_obj

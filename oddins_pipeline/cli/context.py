@@ -115,6 +115,14 @@ json_option = click.option(
     "--json", "as_json", is_flag=True, help="JSON on stdout, one object a line."
 )
 
+limit_option = click.option(
+    "--limit",
+    type=click.IntRange(1, 1_000_000),
+    default=50,
+    show_default=True,
+    help="How many, the newest first.",
+)
+
 
 def show_json(value: Mapping[str, Any]) -> None:
     """One JSON object on stdout, on a line of its own; times are ISO 8601 with a Z."""

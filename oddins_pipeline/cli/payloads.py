@@ -6,7 +6,14 @@ from typing import Any
 
 import click
 
-from oddins_pipeline.cli.context import examples, json_option, on_catalog, show_json, show_wrapped
+from oddins_pipeline.cli.context import (
+    examples,
+    json_option,
+    limit_option,
+    on_catalog,
+    show_json,
+    show_wrapped,
+)
 from oddins_pipeline.cli.words import shown_bytes, shown_time
 from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.database.connection import Connection
@@ -16,13 +23,7 @@ from oddins_pipeline.logs import sanitize
 
 @click.command(epilog=examples("oddins payloads --rejected", "oddins payloads --json | jq .id"))
 @click.option("--rejected", is_flag=True, help="Only rejected responses, with the reason.")
-@click.option(
-    "--limit",
-    type=click.IntRange(1, 1_000_000),
-    default=50,
-    show_default=True,
-    help="How many, the newest first.",
-)
+@limit_option
 @json_option
 @on_catalog()
 def command(

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import click
 
 from oddins_pipeline.cli.context import Finite, days_option, examples, fault_option
@@ -57,18 +59,7 @@ from oddins_pipeline.sample_provider.faults import FAULTS
     show_default=True,
     help="Requests a minute; a free account has 10.",
 )
-def command(
-    *,
-    host: str,
-    port: int,
-    scale: float,
-    seed: int,
-    days: int | None,
-    fault: tuple[str, ...],
-    subscription_ends: str,
-    day_limit: int,
-    minute_limit: int,
-) -> None:
+def command(*, days: int | None, fault: tuple[str, ...], **options: Any) -> None:
     """Serve generated responses until interrupted; one line per request.
 
     A sync uses it with ODDINS_SAMPLE_URL and --sample.
@@ -76,22 +67,13 @@ def command(
     from oddins_pipeline.sample_provider import SampleProvider
 
     try:
-        provider = SampleProvider(
-            scale=scale,
-            seed=seed,
-            days=days or 0,
-            faults=fault,
-            port=port,
-            day_limit=day_limit,
-            minute_limit=minute_limit,
-            subscription_ends=subscription_ends,
-            host=host,
-        )
+        provider = SampleProvider(days=days or 0, faults=fault, **options)
     except ValueError as error:
         raise UsageError(str(error)) from None
     except OSError as error:
+        address = f"{options['host']}:{options['port']}"
         raise UsageError(
-            f"{host}:{port} cannot be used ({error.strerror}); choose --host or --port"
+            f"{address} cannot be used ({error.strerror}); choose --host or --port"
         ) from None
     provider.announce = click.echo
     provider.serve_forever()

@@ -77,9 +77,3 @@ def pool(workspace: Workspace) -> Engine:
     metrics = {"pool_size": limits.size, "pool_overflow": limits.overflow}
     logger.info("PostgreSQL pool initialized", extra=metrics)
     return _pools.setdefault(workspace, engine)
-
-
-def close_pools() -> None:
-    """Closes every connection that is not in use; the next read opens a new pool."""
-    while _pools:
-        _pools.popitem()[1].dispose()

@@ -21,8 +21,6 @@ import atexit
 import fcntl
 import logging
 import os
-import shutil
-import signal
 import subprocess
 import time
 from collections.abc import Iterator
@@ -68,22 +66,6 @@ def start(home: Path, database: str) -> str:
     return _url(where, database)
 
 
-def is_running(home: Path) -> bool:
-    """Whether the server under `home` accepts connections; starts nothing."""
-    with suppress(OSError):
-        return server.socket_directory_if_ready(_directory(home)) is not None
-    return False
-
-
-def url_if_running(home: Path, database: str) -> str | None:
-    """The URL that `start` would give, or None when no server runs; creates nothing."""
-    with suppress(OSError):
-        where = server.socket_directory_if_ready(_directory(home))
-        if where is not None:
-            return _url(where, database)
-    return None
-
-
 def release() -> None:
     """Ends this process's use of every server; the last user stops it. Runs at exit."""
     for directory, (pid, descriptor) in list(_held.items()):
@@ -104,23 +86,6 @@ def release() -> None:
 
 
 atexit.register(release)
-
-
-def destroy(home: Path) -> None:
-    """Stops the server under `home`, even when in use, and deletes its data: for tests."""
-    directory = _directory(home)
-    if not directory.is_dir():
-        return
-    with _locked(directory / "start.lock"):
-        server.stop(directory, how=signal.SIGQUIT)
-        deadline = time.monotonic() + server.STOP_SECONDS
-        while directory.exists() and time.monotonic() < deadline:
-            # Once more when a server that is stopping still writes or deletes there.
-            shutil.rmtree(directory, ignore_errors=True)
-    pid, descriptor = _held.pop(directory, (0, -1))
-    if pid == os.getpid():
-        os.close(descriptor)
-    _created.difference_update({pair for pair in _created if pair[0] == directory})
 
 
 def _directory(home: Path) -> Path:

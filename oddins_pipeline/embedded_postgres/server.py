@@ -93,14 +93,12 @@ def launch(home: Path, directory: Path) -> Path:
     return where
 
 
-def stop(directory: Path, how: signal.Signals = signal.SIGINT) -> None:
-    """A fast shutdown: open sessions are ended, and a checkpoint saves the next start a recovery.
-    SIGQUIT: an immediate shutdown, for data that is deleted next.
-    """
+def stop(directory: Path) -> None:
+    """A fast shutdown: open sessions end, and a checkpoint saves the next start a recovery."""
     if socket_directory_if_ready(directory) is None:
         return
     file = directory / "data" / "postmaster.pid"
-    os.kill(int(file.read_text().splitlines()[0]), how)
+    os.kill(int(file.read_text().splitlines()[0]), signal.SIGINT)
     deadline = time.monotonic() + STOP_SECONDS
     while file.exists() and time.monotonic() < deadline:
         time.sleep(0.01)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from oddins_pipeline.embedded_postgres import cluster
+from oddins_pipeline_tests.support.embedded import destroy
 from oddins_pipeline_tests.support.service import Service
 
 PROJECT = Path(__file__).parents[2]
@@ -59,7 +59,7 @@ def test_the_dry_run_needs_no_variable_at_all(tmp_path: Path) -> None:
     try:
         done = run(DRY_RUN, tmp_path, ODDINS_HOME=str(home))
     finally:
-        cluster.destroy(home)
+        destroy(home)
     assert done.returncode == 0, done.stderr[-2000:]
     assert "leagues_seasons (api-football-sample): last synced" in done.stdout
 

@@ -9,7 +9,7 @@ import sysconfig
 import venv
 from pathlib import Path
 
-from oddins_pipeline.embedded_postgres import cluster
+from oddins_pipeline_tests.support.embedded import destroy
 
 PROJECT = Path(__file__).parents[2]
 
@@ -40,7 +40,7 @@ def test_the_wheel_gives_a_working_oddins_in_an_empty_directory(tmp_path: Path) 
             [environment / "bin" / "oddins", "sync", "leagues"], cwd=directory, env=variables
         )
     finally:
-        cluster.destroy(home)
+        destroy(home)
     assert "payload 1 published (sample data)" in shown
     assert list(directory.iterdir()) == []
 

@@ -21,6 +21,7 @@ from sqlalchemy.pool import NullPool
 
 from oddins_pipeline.embedded_postgres import cluster, root, server
 from oddins_pipeline.errors import EmbeddedServerError
+from oddins_pipeline_tests.support.embedded import destroy, is_running
 from oddins_pipeline_tests.support.service import Oddins
 
 USER = """
@@ -38,13 +39,13 @@ def shared_home(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
     home = tmp_path_factory.mktemp("embedded")
     cluster.start(home, "oddins_sample")
     yield home
-    cluster.destroy(home)
+    destroy(home)
 
 
 @pytest.fixture
 def home(tmp_path: Path) -> Iterator[Path]:
     yield tmp_path / "other"
-    cluster.destroy(tmp_path / "other")
+    destroy(tmp_path / "other")
 
 
 def begin(home: Path) -> Process:
@@ -82,15 +83,6 @@ def test_one_url_serves_psycopg_psycopg2_and_sqlalchemy(shared_home: Path) -> No
         assert found == "oddins_sample"
 
 
-def test_asking_without_starting_starts_and_creates_nothing(home: Path, shared_home: Path) -> None:
-    assert not cluster.is_running(home)
-    assert cluster.url_if_running(home, "oddins_sample") is None
-    assert not home.exists()
-    assert cluster.is_running(shared_home)
-    url = cluster.start(shared_home, "oddins_sample")
-    assert cluster.url_if_running(shared_home, "oddins_sample") == url
-
-
 def test_only_its_user_can_reach_the_socket_and_the_data(shared_home: Path) -> None:
     where = Path(cluster.start(shared_home, "oddins_sample").split("host=")[1].split("&")[0])
     for path, mode in ((where, 0o700), (where / f".s.PGSQL.{server.PORT}", 0o700)):
@@ -104,9 +96,9 @@ def test_eight_processes_at_once_share_a_new_server_and_the_last_one_stops_it(ho
     with psycopg.connect(urls.pop()) as connection:
         connection.execute("SELECT 1")
     end(*processes[1:])
-    assert cluster.is_running(home)
+    assert is_running(home)
     end(processes[0])
-    assert not cluster.is_running(home)
+    assert not is_running(home)
     assert [process.returncode for process in processes] == [0] * 8
 
 
@@ -126,13 +118,13 @@ def test_a_killed_user_does_not_keep_the_server_for_ever(home: Path) -> None:
     url_of(killed)
     killed.kill()
     killed.communicate()
-    assert cluster.is_running(home)
+    assert is_running(home)
     begun = time.monotonic()
     other = begin(home)
     assert url_of(other)
     assert time.monotonic() - begun < 5
     end(other)
-    assert not cluster.is_running(home)
+    assert not is_running(home)
 
 
 def test_a_killed_server_starts_again_although_its_pid_lives_on(home: Path) -> None:
@@ -142,7 +134,7 @@ def test_a_killed_server_starts_again_although_its_pid_lives_on(home: Path) -> N
     data = cluster._directory(home) / "data"
     lines = (data / "postmaster.pid").read_text().splitlines()
     os.kill(int(lines[0]), signal.SIGKILL)
-    while cluster.is_running(home):
+    while is_running(home):
         time.sleep(0.01)
     (data / "postmaster.pid").write_text("\n".join([str(os.getpid()), *lines[1:]]))
     with psycopg.connect(cluster.start(home, "oddins_sample")) as connection:
@@ -169,7 +161,7 @@ def test_a_home_with_an_odd_or_long_path_works(name: str, monkeypatch: pytest.Mo
             with psycopg.connect(cluster.start(home, "oddins_sample")) as connection:
                 connection.execute("SELECT 1")
         finally:
-            cluster.destroy(home)
+            destroy(home)
 
 
 def test_a_failed_start_says_where_the_log_is_and_what_to_do(home: Path) -> None:
@@ -215,14 +207,14 @@ def test_the_socket_of_a_dead_server_is_not_a_running_one(
         dead.bind(f".s.PGSQL.{server.PORT}")
     lines = ["1", str(data), "0", str(server.PORT), ".", "", "0", "ready"]
     (data / "postmaster.pid").write_text("\n".join(lines))
-    assert not cluster.is_running(home)
+    assert not is_running(home)
 
 
 def test_psql_leaves_nothing_running_and_no_start_is_a_recovery(oddins: Oddins, home: Path) -> None:
     for _ in range(2):
         done = oddins("db", "psql", "--", "-Atc", "SELECT 6 * 7", ODDINS_HOME=str(home))
         assert (done.code, done.stdout) == (0, "42\n"), done.stderr
-        assert not cluster.is_running(home)
+        assert not is_running(home)
     log = (cluster._directory(home) / "data" / "server.log").read_text()
     assert log.count("database system is ready") == 2
     assert "not properly shut down" not in log

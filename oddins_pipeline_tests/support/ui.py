@@ -25,7 +25,7 @@ from selenium.common.exceptions import (
 from selenium.webdriver.chrome.service import Service as Driver
 from selenium.webdriver.common.by import By
 
-from oddins_pipeline.embedded_postgres import cluster
+from oddins_pipeline_tests.support.embedded import destroy
 
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 LOCATION = "/locations/oddins_pipeline.definitions"
@@ -67,7 +67,7 @@ def served(home: Path, *arguments: str, **environment: str) -> Iterator[str]:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)
         process.wait()
-        cluster.destroy(home)
+        destroy(home)
 
 
 def _wait_for_server(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
