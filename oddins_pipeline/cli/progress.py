@@ -1,4 +1,4 @@
-"""What a sync shows on stderr: JSON lines, log lines, or progress for a person."""
+"""What a sync shows on stderr: JSON lines, log lines, or progress for a user."""
 
 from __future__ import annotations
 

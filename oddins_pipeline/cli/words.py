@@ -24,7 +24,7 @@ UNUSUAL = {
     "unknown_field": "unknown field",
     "country_conflict": "country with contradicting entries",
 }
-"""Kinds of anomalies that a person should look at; the others are resolved every day."""
+"""Kinds of anomalies that an operator should look at; the others are resolved every day."""
 
 
 def shown_anomalies(counts: Mapping[str, int]) -> str | None:

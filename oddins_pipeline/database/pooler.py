@@ -1,4 +1,4 @@
-"""A pooler in transaction mode breaks session locks: noticed before the lock is asked for."""
+"""A pooler in transaction mode breaks session locks: detected before the lock is asked for."""
 
 from __future__ import annotations
 

@@ -27,7 +27,7 @@ TERMINAL_EVENTS = {
 
 
 class ExpectedFailureError(DagsterUserCodeProcessError, dg.Failure):
-    """A step's failure: the sentence, and fields that a sensor can tell apart.
+    """A step's failure: the sentence, and fields that a sensor can distinguish.
 
     Dagster shows an error of another process as that process reported it: here without a trace.
     """

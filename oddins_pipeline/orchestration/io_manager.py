@@ -164,7 +164,7 @@ class PostgresIOManager(dg.IOManager):
             # publishes the newest published response again.
             parent = context.step_context.dagster_run.parent_run_id
             progress.sync = Sync(self._run.session, LEAGUE_SYNC)
-            progress.payload = progress.sync.stored(of_run=parent)
+            progress.payload = progress.sync.stored(retry_of=parent)
         return progress.payload
 
     def _rows(self, table: str) -> list[dict[str, Any]]:

@@ -62,8 +62,8 @@ def _evaluation(entity: Entity) -> Evaluation:
 
 
 def _request_or_skip(instance: dg.DagsterInstance, entity: Entity) -> dg.RunRequest | dg.SkipReason:
-    """A tick that fails is gone, so a database that cannot be reached is left to the run, which
-    reports it.
+    """A tick that fails is not repeated: that the database cannot be reached is left to the run,
+    which reports it.
     """
     try:
         with connect(load_workspace(reads_only=True), purpose="schedule") as connection:

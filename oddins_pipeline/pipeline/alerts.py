@@ -53,7 +53,7 @@ def subscription_warning(
 ) -> str | None:
     """The warning of a subscription that ends; None when it does not, or is not known.
 
-    With a receiver to tell, `/status`, which costs no quota, is requested once a day.
+    Where there is a receiver, `/status`, which costs no quota, is requested once a day.
     """
     settings = workspace.settings
     if (

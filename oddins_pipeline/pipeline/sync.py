@@ -36,7 +36,7 @@ class SyncPlan(Generic[B]):
     """How one entity is synced.
 
     `normalise` turns entries into a batch; `validate(connection, batch, limits, full=…, force=…)`
-    is the guard: it returns the batch, with what the tables tell of it, or raises
+    is the guard: it returns the batch, completed from the tables, or raises
     ResponseRejectedError; `write` is the writer of its tables; `fulfil`, where there is one,
     is run in the transaction that accepts a fetched payload.
     """
@@ -150,13 +150,13 @@ class Sync(Generic[B]):
         payloads.record_refusal(self._connection, payload, named)
         return named
 
-    def stored(self, *, of_run: str | None = None) -> Payload:
+    def stored(self, *, retry_of: str | None = None) -> Payload:
         """The archived response to publish when this run fetched none: that of the run which this
         one retries, else the newest published one. Raises NothingToPublishError.
         """
         connection, entity = self._connection, self.plan.entity
         with database_errors():
-            found = payloads.payload_of_run(connection, entity, of_run) if of_run else None
+            found = payloads.payload_of_run(connection, entity, retry_of) if retry_of else None
             return found or payloads.newest_published(connection, entity)
 
     def replayed(self) -> Payload:

@@ -81,7 +81,7 @@ def _of_status(status: int, headers: Mapping[str, str], body: bytes) -> Provider
 
 
 def _of_client_status(status: int, headers: Mapping[str, str], body: bytes) -> ProviderError:
-    """The error of a status that blames the request, with no `errors` to tell why."""
+    """The error of a status that blames the request, with no `errors` that explain it."""
     value = _object_or_none(body)
     if status == HTTP_UNAUTHORIZED or (status == HTTP_FORBIDDEN and value and "errors" in value):
         return RejectedKeyError(f"the provider rejects the key (HTTP {status})")

@@ -15,7 +15,7 @@ from typing import Any
 class Reply:
     """What to send.
 
-    `cut` bytes are missing at the end; `reset` closes without a word; `hang`, `drip` and
+    `cut` bytes are missing at the end; `reset` closes the connection; `hang`, `drip` and
     `drip_headers` are seconds of silence before, between pieces of the body, and between
     characters of the headers; `endless` never stops; `bare` leaves the account's headers out;
     `raw` is sent as it is, in place of an HTTP response; `echo`, one of `SPELLINGS`, puts the

@@ -26,7 +26,7 @@ import pytest
 
 PROJECT = Path(__file__).parents[2]
 NAME = "oddins-test"
-PAGE = "http://127.0.0.1:3000"
+UI = "http://127.0.0.1:3000"
 ADDRESS = "postgresql://oddins@127.0.0.1:5433/oddins_odds"
 PUBLISHED = {3000, 5433}
 SERVICES = ("postgres", "code", "webserver", "daemon", "sample-provider")
@@ -124,12 +124,12 @@ class Stack:
 
 
 def graphql(query: str, **variables: object) -> Any:
-    """The response's data; a page that is only just starting is asked again."""
+    """The response's data; a UI that is only just starting is asked again."""
     deadline = time.monotonic() + 120
     body = {"query": query, "variables": variables}
     while True:
         with contextlib.suppress(httpx.TransportError):
-            response = httpx.post(f"{PAGE}/graphql", json=body, timeout=30)
+            response = httpx.post(f"{UI}/graphql", json=body, timeout=30)
             if response.status_code == httpx.codes.OK:
                 return response.json()["data"]
         assert time.monotonic() < deadline, "the UI does not response"

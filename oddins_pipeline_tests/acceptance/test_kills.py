@@ -73,7 +73,7 @@ class Pace:
 
     def hit(self, number: signal.Signals, share: float, *, fetched: bool) -> Victim:
         """A sync that gets the signal when `share` of it, or of what follows its request, has
-        gone by.
+        passed.
         """
         asked = len(self.service.provider.requests)
         victim = self.begin()

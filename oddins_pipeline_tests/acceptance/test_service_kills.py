@@ -90,7 +90,7 @@ def kill_code_server_and_run(services: Services) -> None:
 def kill_the_daemon_after_a_claim(services: Services) -> None:
     started = time.monotonic()
     status = "SELECT status FROM backfill_requests"
-    services.service.provider.bodies = None  # a full response would not answer a season's request
+    services.service.provider.bodies = None  # a full response is rejected as mismatched
     services.service.query("INSERT INTO backfill_requests (season) VALUES (2024) RETURNING id")
     wait_for(
         lambda: services.service.query(status) != [("requested",)],

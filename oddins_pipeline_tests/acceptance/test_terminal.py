@@ -1,4 +1,4 @@
-"""What a person sees: the command on a real pseudo-terminal."""
+"""What a user sees: the command on a real pseudo-terminal."""
 
 from __future__ import annotations
 

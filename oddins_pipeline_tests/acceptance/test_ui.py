@@ -1,4 +1,4 @@
-"""Dagster's page in a real browser: what an operator sees and does."""
+"""The Dagster UI in a real browser: what an operator sees and does."""
 
 from __future__ import annotations
 

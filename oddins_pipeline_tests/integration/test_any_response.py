@@ -57,7 +57,7 @@ def assert_model(entries: list[Any]) -> None:
     json.dumps([anomaly.detail for anomaly in batch.anomalies]).encode("ascii")
 
 
-@given(mutated(most=12))
+@given(mutated(upto=12))
 def test_a_good_response_changed_at_will_is_normalised_as_the_model_says(
     entries: list[Any],
 ) -> None:
@@ -103,7 +103,7 @@ def line(database: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[Line]:
 
 
 @settings(max_examples=ON_A_DATABASE)
-@given(st.lists(st.tuples(mutated(most=4), st.booleans(), st.booleans()), min_size=1, max_size=3))
+@given(st.lists(st.tuples(mutated(upto=4), st.booleans(), st.booleans()), min_size=1, max_size=3))
 def test_responses_in_turn_give_the_models_catalog_or_leave_the_tables_untouched(
     line: Line, responses: list[tuple[list[Any], bool, bool]]
 ) -> None:

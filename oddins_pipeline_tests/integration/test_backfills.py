@@ -78,7 +78,7 @@ def test_after_a_partial_publication_every_check_stands_and_is_true(
         "DELETE FROM season_coverage WHERE season_id = (SELECT min(id) FROM seasons) RETURNING 1",
     ):
         service.query(change)
-    # SQLite's clock, by which Dagster tells whether a result is newer, has whole seconds.
+    # SQLite's clock, by which Dagster decides whether a result is newer, has whole seconds.
     time.sleep(1.1)
     season = {"raw_leagues": {"config": {"season": 2023}}}
     tables = ("countries",) if partial == "one table" else LEAGUES.tables

@@ -17,7 +17,7 @@ LENIENT = {"min_league_share": 90, "min_season_share": 90, "max_quarantine_share
 
 
 def edit_by_hand(core: Core, life: History) -> None:
-    """A person changes rows that the list holds."""
+    """A user changes rows that the list holds."""
     leagues = [life.league()["league"]["id"] for _ in range(3)]
     core.execute("UPDATE leagues SET name = 'Edited' WHERE provider_league_id = ANY(%s)", leagues)
     core.execute(

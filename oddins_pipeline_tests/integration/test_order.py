@@ -61,7 +61,7 @@ def test_what_is_older_than_the_newest_confirmation_is_not_published(
     with pytest.raises(NothingToPublishError, match="published or confirmed since"):
         sync.replayed()
     with pytest.raises(NothingToPublishError, match="published or confirmed since"):
-        sync.stored(of_run="interrupted")
+        sync.stored(retry_of="interrupted")
     sync.publish(sync.validate(sync.stored()))
     assert tables(core) == before
     assert state(core) == known, "replaying what was published moves neither time"
@@ -74,7 +74,7 @@ def test_a_payload_that_nothing_newer_has_confirmed_is_published_with_the_time_o
     core.execute("UPDATE provider_payloads SET fetched_at = fetched_at - interval '1 minute'")
     _, before, _ = state(core)
     sync = Sync(core.session, LEAGUE_SYNC)
-    sync.publish(sync.validate(sync.stored(of_run="interrupted")))
+    sync.publish(sync.validate(sync.stored(retry_of="interrupted")))
     is_the_fetch, success, synced = state(core)
     assert is_the_fetch
     assert success > before > synced  # type: ignore[operator]

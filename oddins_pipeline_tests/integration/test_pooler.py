@@ -1,4 +1,4 @@
-"""PgBouncer between the sync and PostgreSQL: fine in session mode, noticed in transaction mode."""
+"""PgBouncer between the sync and PostgreSQL: fine in session mode, detected in transaction mode."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Responses whose envelope is broken or that answer another request: archived, never published."""
+"""Responses whose envelope is broken or that are to another request: archived, never published."""
 
 from __future__ import annotations
 

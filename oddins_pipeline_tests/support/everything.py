@@ -34,7 +34,7 @@ CHANGES_AFTER_COMMIT = (
 
 
 def serve_everything(service: Service, turn: int) -> None:
-    """Makes the provider answer with the responses of this turn."""
+    """Makes the provider send the responses of this turn."""
     serve(service, other(generate_leagues(0.2), turn))
     for spec in LISTS:
         entries = service.provider.lists[spec.path]

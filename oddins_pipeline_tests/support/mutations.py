@@ -68,12 +68,12 @@ def at(value: Any, path: tuple[Any, ...]) -> Any:
 
 
 @st.composite
-def mutated(draw: st.DrawFn, start: Entries = BASE, *, most: int = 6) -> Entries:
-    """A good response after up to `most` changes."""
+def mutated(draw: st.DrawFn, start: Entries = BASE, *, upto: int = 6) -> Entries:
+    """A good response after at most `upto` changes."""
     entries = copy.deepcopy(start)
     if draw(st.integers(0, 3)) == 0:
         _rename_a_country(draw, entries)
-    for _ in range(draw(st.integers(0, most))):
+    for _ in range(draw(st.integers(0, upto))):
         paths = places(entries)
         if not paths:
             break

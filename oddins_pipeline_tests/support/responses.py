@@ -25,7 +25,7 @@ def body_of(entries: Entries) -> bytes:
 
 
 def serve(service: Service, *responses: Entries) -> None:
-    """Makes the provider response with these, in turn; the last one stays."""
+    """Makes the provider send these, in turn; the last one stays."""
     service.provider.bodies = [body_of(entries) for entries in responses]
 
 

@@ -1,4 +1,4 @@
-"""Dagster's page, served by `oddins dev` and looked at with a headless Chromium."""
+"""The Dagster UI, served by `oddins dev` and looked at with a headless Chromium."""
 
 from __future__ import annotations
 
