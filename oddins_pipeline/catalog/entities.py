@@ -7,6 +7,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from oddins_pipeline.catalog.rows import RULES_VERSION
+
 
 @dataclass(frozen=True)
 class Entity:
@@ -32,7 +34,7 @@ LEAGUES = Entity(
     label="leagues",
     path="/leagues",
     tables=("countries", "leagues", "seasons", "season_coverage"),
-    normaliser=2,
+    normaliser=RULES_VERSION,
     partial="leagues_seasons_partial",
 )
 

@@ -12,6 +12,11 @@ from typing import Any, NamedTuple
 from oddins_pipeline.catalog.models import Country, League
 from oddins_pipeline.catalog.text import canonical_media_url, clean_name, clean_optional
 
+RULES_VERSION = 2
+"""Of the rules that turn entries of `/leagues` into rows: with another one, an unchanged response
+is published again.
+"""
+
 
 class CountryRow(NamedTuple):
     """`code` of at most 6 characters; `flag_url` canonical."""

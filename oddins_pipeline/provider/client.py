@@ -122,7 +122,7 @@ class ApiFootball:
         """`GET path`: a whole list, or the part that `params` name. One request unless it is
         retried. Raises ProviderError.
         """
-        name = path.rpartition("/")[2]
+        name = _name_of(path)
         logger.info(f"fetching {name}", extra={"path": path, **params})
         started = self._clock.monotonic()
         try:
@@ -261,6 +261,11 @@ class ApiFootball:
                 )
             logger.info("waiting for the minute's limit", extra={"pause_seconds": round(pause, 1)})
             self._clock.sleep(pause)
+
+
+def _name_of(path: str) -> str:
+    """`live_bets` of `/odds/live/bets`: the last part alone is that of another list."""
+    return path.removeprefix("/odds").strip("/").replace("/", "_")
 
 
 def _backoff(error: ProviderError, attempt: int) -> float:

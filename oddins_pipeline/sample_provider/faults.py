@@ -214,12 +214,12 @@ REJECTED = frozenset({"no-key", "bad-key", "ip", "domain"})
 
 
 def parse_scripts(faults: Iterable[str], paths: Iterable[str]) -> dict[str, Script]:
-    """The script of each path. One of `faults` is played by every list, or by one: `bets=reset,ok`,
-    where a list's name is the last part of its path.
+    """The script of each path. One of `faults` is played by every list, or by one: `bets=reset,ok`.
+    A list is called by its path without `/odds`: `live_bets` is `/odds/live/bets`.
 
     Raises ValueError naming what is known.
     """
-    names = {path.rpartition("/")[2]: path for path in paths}
+    names = {path.removeprefix("/odds").strip("/").replace("/", "_"): path for path in paths}
     found: dict[str, Script] = {path: [] for path in names.values()}
     for fault in faults:
         only = re.match(r"(\w+)=", fault)

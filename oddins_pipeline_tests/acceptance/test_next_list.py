@@ -10,24 +10,24 @@ import pytest
 import oddins_pipeline
 from oddins_pipeline_tests.support.service import Service
 
-DECLARATION = '''"""`GET /odds/live/bets`: the bet types of live odds, with ids of their own."""
+DECLARATION = '''"""`GET /odds/live/toys`: a list that the provider does not have."""
 
 from __future__ import annotations
 
 from oddins_pipeline.catalog.reference_list import NAME, NamedEntry, ReferenceList, name_of
 
-LIVE_BETS = ReferenceList(
-    name="live_bets",
-    singular="live_bet",
-    path="/odds/live/bets",
-    description="The bet types that live odds refer to.",
+LIVE_TOYS = ReferenceList(
+    name="live_toys",
+    singular="live_toy",
+    path="/odds/live/toys",
+    description="What is played with.",
     model=NamedEntry,
     columns=(NAME,),
     row=name_of,
 )
 '''
 
-MIGRATION = '''"""Reference list: live bets."""
+MIGRATION = '''"""Reference list: live toys."""
 
 from alembic import op
 
@@ -39,10 +39,10 @@ depends_on = None
 
 def upgrade() -> None:
     op.execute("""
-    CREATE TABLE live_bets (
+    CREATE TABLE live_toys (
         id bigint GENERATED ALWAYS AS IDENTITY PRIMARY KEY,
-        provider_live_bet_id integer NOT NULL
-            CONSTRAINT live_bets_provider_live_bet_id_key UNIQUE,
+        provider_live_toy_id integer NOT NULL
+            CONSTRAINT live_toys_provider_live_toy_id_key UNIQUE,
         name text,
         delisted_at timestamptz,
         created_at timestamptz NOT NULL DEFAULT now(),
@@ -53,20 +53,17 @@ def upgrade() -> None:
 
 EDITS = {
     "catalog/lists.py": [
-        ("LISTS = (BOOKMAKERS, BETS)", "LISTS = (BOOKMAKERS, BETS, LIVE_BETS)"),
+        ("LISTS = (", "LISTS = (LIVE_TOYS, "),
         (
             "from oddins_pipeline.catalog.entities import LEAGUES\n",
             (
                 "from oddins_pipeline.catalog.entities import LEAGUES\n"
-                "from oddins_pipeline.catalog.live_bets import LIVE_BETS\n"
+                "from oddins_pipeline.catalog.live_toys import LIVE_TOYS\n"
             ),
         ),
     ],
     "sample_provider/lists.py": [
-        (
-            '"/odds/bets": bets}',
-            '"/odds/bets": bets, "/odds/live/bets": [{"id": 1, "name": "Over"}]}',
-        )
+        ("    return {", '    return {"/odds/live/toys": [{"id": 1, "name": "Over"}], ')
     ],
 }
 
@@ -82,8 +79,8 @@ def copy(tmp_path: Path) -> tuple[Path, int, int]:
     revision = f"{int(latest) + 1:04d}"
     migration = MIGRATION.format(revision=revision, before=latest)
     new = {
-        package / "catalog" / "live_bets.py": DECLARATION,
-        package / f"database/migrations/versions/{revision}_live_bets.py": migration,
+        package / "catalog" / "live_toys.py": DECLARATION,
+        package / f"database/migrations/versions/{revision}_live_toys.py": migration,
     }
     lines = 0
     for path, text in new.items():
@@ -106,13 +103,13 @@ def test_a_third_list_costs_two_files_and_eighty_lines_and_syncs(
     assert lines <= 80
     environment = {**service.environment(), "PYTHONPATH": str(directory)}
     with_sample = {"PYTHONPATH": str(directory), "APP_ENV": "local"}
-    done = service.run("sync", "live_bets", "--json", "--sample", **with_sample)
+    done = service.run("sync", "live_toys", "--json", "--sample", **with_sample)
     assert done.code == 0, done.stderr
-    assert done.json["counts"]["live_bets"]["inserted"] == 1
-    again = service.run("sync", "live_bets", "--json", "--sample", **with_sample)
+    assert done.json["counts"]["live_toys"]["inserted"] == 1
+    again = service.run("sync", "live_toys", "--json", "--sample", **with_sample)
     assert again.json["unchanged"] is True
     status = service.run("status", "--sample", **with_sample)
-    assert "live_bets (api-football-sample): last synced" in status.stdout
+    assert "live_toys (api-football-sample): last synced" in status.stdout
     doctor = service.run("doctor", "--sample", **with_sample)
     assert "ok    schema" in doctor.stdout, doctor.stdout
     assert service.run("db", "upgrade", **environment).code == 0

@@ -13,6 +13,7 @@ import httpx
 import pytest
 
 from oddins_pipeline.sample_provider import SampleProvider
+from oddins_pipeline.sample_provider.faults import parse_scripts
 
 KEY = {"x-apisports-key": "any"}
 
@@ -49,6 +50,11 @@ def test_a_key_that_is_rejected_is_so_for_status_too(fault: str) -> None:
         assert rejected[0] == rejected[1]
         assert rejected[0]
         assert not ask(provider)[0]["errors"]
+
+
+def test_lists_whose_paths_end_alike_have_names_of_their_own() -> None:
+    scripts = parse_scripts(("live_bets=reset",), ("/leagues", "/odds/bets", "/odds/live/bets"))
+    assert scripts == {"/leagues": [], "/odds/bets": [], "/odds/live/bets": [("reset", "")]}
 
 
 def test_a_fault_is_played_by_every_list_or_by_the_one_it_names() -> None:
