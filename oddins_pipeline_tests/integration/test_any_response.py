@@ -18,11 +18,13 @@ from hypothesis import strategies as st
 
 from oddins_pipeline.catalog.normalise import normalise
 from oddins_pipeline.catalog.response import canonical_hash, errors_of
+from oddins_pipeline.catalog.rows import LeagueRow
 from oddins_pipeline.config.workspace import load_workspace
 from oddins_pipeline.pipeline.session import open_session
 from oddins_pipeline.sample_provider import SampleProvider
 from oddins_pipeline_tests.support.line import Line
-from oddins_pipeline_tests.support.model import FIXTURES, FLAGS, Catalog, read, read_tables
+from oddins_pipeline_tests.support.model import Catalog, read_tables
+from oddins_pipeline_tests.support.model_response import FIXTURES, FLAGS, read
 from oddins_pipeline_tests.support.mutations import BASE, any_json, damaged, mutated, strange
 from oddins_pipeline_tests.support.responses import body_of
 from oddins_pipeline_tests.support.service import KEY
@@ -41,7 +43,7 @@ def assert_model(entries: list[Any]) -> None:
         {
             "provider_league_id": number,
             "country_name": response.leagues[number]["country"],
-            **{what: response.leagues[number][what] for what in ("name", "type", "logo_url")},
+            **{what: response.leagues[number][what] for what in LeagueRow._fields[2:]},
         }
         for number in sorted(response.leagues)
     ]

@@ -5,20 +5,18 @@ from __future__ import annotations
 import pytest
 
 from oddins_pipeline.catalog.guard import GuardLimits, check
-from oddins_pipeline.catalog.rows import Batch, LeagueRow, SeasonRow
+from oddins_pipeline.catalog.rows import Batch
 from oddins_pipeline.errors import ResponseRejectedError
+from oddins_pipeline_tests.support.rows import league_row, season_row
 
 LIMITS = GuardLimits(league_share=99.5, season_share=99, quarantine_share=1)
-UNKNOWN = (None,) * 13
 
 
 def batch(leagues: int, years: int = 1, **changes: object) -> Batch:
     """`leagues` leagues with `years` seasons each, from 2001 on."""
-    rows = [LeagueRow(n, "X", f"L{n}", None, None) for n in range(1, leagues + 1)]
+    rows = [league_row(n, "X") for n in range(1, leagues + 1)]
     seasons = [
-        SeasonRow(n, year, None, None, False, *UNKNOWN)
-        for n in range(1, leagues + 1)
-        for year in range(2001, 2001 + years)
+        season_row(n, year) for n in range(1, leagues + 1) for year in range(2001, 2001 + years)
     ]
     received = len(rows) + len(seasons)
     return Batch([], rows, seasons, received_items=received, **changes)  # type: ignore[arg-type]
@@ -41,9 +39,7 @@ def test_at_least_99_and_a_half_percent_of_the_leagues(present: int, accepted: b
     # Many seasons in league 1 alone, so that the leagues decide.
     stored = {**listed(200), 1: list(range(2001, 2101)) * 200}
     response = batch(present)
-    response.seasons.extend(
-        SeasonRow(1, year, None, None, False, *UNKNOWN) for year in range(2002, 2101)
-    )
+    response.seasons.extend(season_row(1, year) for year in range(2002, 2101))
     assert (refusal(response, stored) is None) is accepted
 
 

@@ -5,7 +5,8 @@ from __future__ import annotations
 import pytest
 
 from oddins_pipeline.catalog.renames import StoredCountry, renames
-from oddins_pipeline.catalog.rows import Batch, CountryRow, LeagueRow
+from oddins_pipeline.catalog.rows import Batch, CountryRow
+from oddins_pipeline_tests.support.rows import league_row
 
 
 def stored(code: str | None, *leagues: int) -> StoredCountry:
@@ -15,7 +16,7 @@ def stored(code: str | None, *leagues: int) -> StoredCountry:
 def batch(codes: dict[str, str | None], leagues: dict[int, str]) -> Batch:
     return Batch(
         countries=[CountryRow(name, code, None) for name, code in codes.items()],
-        leagues=[LeagueRow(number, name, "Cup", None, None) for number, name in leagues.items()],
+        leagues=[league_row(number, name) for number, name in leagues.items()],
         seasons=[],
     )
 

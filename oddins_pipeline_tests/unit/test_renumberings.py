@@ -10,7 +10,8 @@ from oddins_pipeline.catalog.renumberings import (
     renumbered,
     renumberings,
 )
-from oddins_pipeline.catalog.rows import Batch, LeagueRow, SeasonRow
+from oddins_pipeline.catalog.rows import Batch, SeasonRow
+from oddins_pipeline_tests.support.rows import league_row, season_row
 
 DATES = ("2024-08-01", "2025-05-31")
 OTHER = ("2023-08-01", "2024-05-31")
@@ -18,7 +19,7 @@ Dates = tuple[str | None, str | None]
 
 
 def season(year: int, dates: Dates) -> SeasonRow:
-    return SeasonRow(39, year, *dates, False, *[None] * 13)
+    return season_row(39, year, start_date=dates[0], end_date=dates[1])
 
 
 def found(
@@ -31,7 +32,7 @@ def found(
 ) -> dict[tuple[int, int], int]:
     batch = Batch(
         countries=[],
-        leagues=[LeagueRow(39, "England", "Premier League", "League", None)],
+        leagues=[league_row(39, "England")],
         seasons=[season(year, dates) for year, dates in sent.items()],
         quarantined_seasons=kept,
         quarantined_leagues=kept_leagues,

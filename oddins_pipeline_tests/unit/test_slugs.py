@@ -6,10 +6,11 @@ import pytest
 
 from oddins_pipeline.catalog.rows import LeagueRow
 from oddins_pipeline.catalog.slugs import assign_slugs, base_slug
+from oddins_pipeline_tests.support.rows import league_row
 
 
 def league(number: int, country: str, name: str) -> LeagueRow:
-    return LeagueRow(number, country, name, "League", None)
+    return league_row(number, country, name=name)
 
 
 def slugs(*leagues: LeagueRow, taken: tuple[str, ...] = ()) -> dict[int, str]:
