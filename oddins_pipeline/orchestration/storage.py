@@ -32,6 +32,7 @@ from oddins_pipeline.config.database_url import parse
 from oddins_pipeline.errors import DatabaseError, SchemaError
 from oddins_pipeline.logs import sanitize
 from oddins_pipeline.orchestration.event_log import EventLogStorage
+from oddins_pipeline.orchestration.schedule_storage import ScheduleStorage
 from oddins_pipeline.orchestration.storage_session import DIALECT, SCHEMA, CatalogDialect
 
 APPLICATION_NAME = "oddins dagster"
@@ -79,6 +80,7 @@ class CatalogStorage(DagsterPostgresStorage):
         _ensure_tables(postgres_url, engine)
         super().__init__(postgres_url, should_autocreate_tables=False, inst_data=inst_data)
         self._event_log_storage = EventLogStorage(postgres_url, should_autocreate_tables=False)
+        self._schedule_storage = ScheduleStorage(postgres_url, should_autocreate_tables=False)
         for storage in (self._run_storage, self._event_log_storage, self._schedule_storage):
             storage._engine = engine  # noqa: SLF001 - theirs has no pool and is not connected yet
 

@@ -193,6 +193,17 @@ def test_a_run_asks_for_the_schema_once_and_stores_its_events_in_batches(
     module._engine.cache_clear()
 
 
+def test_the_daemon_asks_once_whether_a_migration_is_done(url: str) -> None:
+    storage = CatalogStorage(storage_url(url)).schedule_storage
+    storage.all_instigator_state()
+    statements: list[str] = []
+    engine = module._engine(storage_url(url), os.getpid())
+    event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
+    storage.all_instigator_state()
+    assert len(statements) == 1
+    module._engine.cache_clear()
+
+
 def stored_in_order(stored: Sequence[EventLogEntry]) -> list[EventLogEntry]:
     return sorted(stored, key=lambda each: each.timestamp)
 
