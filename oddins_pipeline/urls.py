@@ -89,7 +89,10 @@ def check_webhook_secret(secret: str) -> None:
 
 def secrets_in(url: str) -> list[str]:
     """The address, and what of it lets one send there: its path, query and last segment."""
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+    except ValueError:
+        return [url]
     path = parts.path.strip("/")
     texts = (
         url,

@@ -10,7 +10,6 @@ import sys
 from base64 import b64encode
 from datetime import datetime, timezone
 from functools import partial
-from urllib.parse import urlsplit
 
 import click
 
@@ -21,7 +20,7 @@ from oddins_pipeline.database import receivers
 from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.errors import OddinsError, UsageError
 from oddins_pipeline.logs import register_secrets
-from oddins_pipeline.urls import check_webhook_secret, check_webhook_url, secrets_in
+from oddins_pipeline.urls import check_webhook_secret, check_webhook_url, parse_http_url, secrets_in
 
 NONE = "no receivers; add one with `oddins receivers add NAME`"
 SHOWN = ("delivered_at", "failing_since", "next_attempt_at", "suspended_at", "last_error")
@@ -88,8 +87,8 @@ def list_(connection: Connection, settings: Settings, *, as_json: bool) -> None:
 
 def masked(url: str | None) -> str | None:
     """Scheme and host only."""
-    parts = urlsplit(url or "")
-    return f"{parts.scheme}://{parts.hostname}/***" if url else None
+    parts = parse_http_url(url or "")
+    return f"{parts.scheme}://{parts.hostname}/***" if parts else None
 
 
 @command.command()

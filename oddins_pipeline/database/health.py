@@ -7,7 +7,8 @@ from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.database.identity import DATABASE_TAG, database_id
 
 # (metric, labels, value). The newest response of an entity is what the provider sent last; the code
-# of a failing one is that of its newest failure.
+# of a failing one is that of its newest failure. A subscription that ended before a sync
+# succeeded was renewed: how long it lasts now is not known.
 _METRICS = """
 WITH states AS (
     SELECT entity, extract(epoch FROM last_synced_at) AS synced, (
@@ -19,6 +20,9 @@ newest AS (
     SELECT DISTINCT ON (entity) id, entity, refusal FROM provider_payloads
     ORDER BY entity, last_seen_at DESC, id DESC),
 odd AS (SELECT entity, kind FROM newest n LEFT JOIN payload_anomalies a ON a.payload_id = n.id),
+subscription AS (
+    SELECT s.*, (SELECT coalesce(max(last_success_at), '-infinity') FROM provider_sync_state)
+        AS last_success_at FROM provider_subscription s),
 by_entity AS (
     SELECT 'last_sync_timestamp_seconds' AS name, entity, synced AS value FROM states
     UNION ALL SELECT 'sync_age_seconds', entity, extract(epoch FROM now()) - synced FROM states
@@ -33,8 +37,9 @@ SELECT name, jsonb_build_object('entity', entity), value FROM by_entity
 UNION ALL SELECT 'failing', jsonb_build_object('entity', entity,
     'code', CASE WHEN failing THEN coalesce(code, 'failed') ELSE '' END), failing::int FROM states
 UNION ALL SELECT 'subscription_end_timestamp_seconds', '{}', extract(epoch FROM ends_at)
-FROM provider_subscription
-UNION ALL SELECT 'subscription_active', '{}', active::int FROM provider_subscription
+FROM subscription WHERE ends_at > last_success_at
+UNION ALL SELECT 'subscription_active', '{}', active::int
+FROM subscription WHERE active OR seen_at > last_success_at
 """
 
 # Runs that Dagster calls started but have no connection here a minute after they began (by a

@@ -29,19 +29,21 @@ def send(settings: Settings, receiver: Receiver, event: Event) -> None:
     if receiver.url is None:
         raise WebhookError(f"{receiver.name} is not set")
     body = event.body(app_env=settings.app_env, software_version=__version__)
-    signed = signature(receiver.secret, event.id, body)
-    headers = {"content-type": "application/json", **signed}
     try:
+        signed = signature(receiver.secret, event.id, body)
+        headers = {"content-type": "application/json", **signed}
         status = post_json(receiver.url, body, headers, timeout=ATTEMPT_TIMEOUT)
     except TransportError as error:
         raise WebhookError(error.cause) from None
+    except ValueError:
+        raise WebhookError("its signing secret is not base64; remove and add it again") from None
     if not 200 <= status < 300:  # noqa: PLR2004
         raise WebhookError(f"the receiver responded with HTTP {status}", status)
 
 
 def signature(secret: str | None, identifier: str, body: bytes) -> dict[str, str]:
     """The headers of Standard Webhooks; none without a secret."""
-    if secret is None:
+    if not secret:
         return {}
     from standardwebhooks import Webhook
 

@@ -105,9 +105,9 @@ def post_json(url: str, body: bytes, headers: Mapping[str, str], *, timeout: flo
 
     Raises TransportError, quoting nothing.
     """
-    proxy = proxy_of(url)
-    plain = proxy is None and url.startswith("http:")
     try:
+        proxy = proxy_of(url)
+        plain = proxy is None and url.startswith("http:")
         with (
             _deadline(timeout) as trace,
             httpx.Client(

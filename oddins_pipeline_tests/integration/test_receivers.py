@@ -101,6 +101,7 @@ def test_a_receiver_is_added_tested_suspended_resumed_replayed_and_removed(
     [
         ("", "local"),
         ("ftp://x/secret-part-1", "local"),
+        ("http://[secret-part-1", "local"),
         ("http://hooks.example.test/secret-part-1", "production"),
         ("https://hooks.example.test/secret-part-1\nnot-a-secret-part-1", "local"),
     ],
@@ -112,6 +113,22 @@ def test_a_wrong_address_is_refused_and_not_quoted(
     assert done.code == 2
     assert "secret-part-1" not in done.stdout + done.stderr
     assert filled.query("SELECT count(*) FROM webhook_receivers") == [(0,)]
+
+
+def test_a_receiver_that_was_inserted_broken_keeps_nothing_from_the_others(
+    database: str, receiver: Receiver
+) -> None:
+    settings = Settings(_env_file=None)
+    broken = {"url": "http://[x", "nothing": "x", "secret": receiver.url}
+    with psycopg.connect(database, autocommit=True) as connection:
+        for name, url in broken.items():
+            receivers.add(connection, name, url, "whsec_!" if name == "secret" else None)
+        receivers.add(connection, "good", receiver.url)
+        events.add(connection, events.writing("sync_failed", "x", "leagues_seasons", {}))
+        assert deliver_due(connection, settings) == 1
+        states = {one.name: one.state for one in receivers.load(connection, settings)}
+    assert states == {**dict.fromkeys(broken, "failing"), "good": "ok"}
+    assert "webhook-signature" not in receiver.headers[0]
 
 
 @pytest.mark.parametrize("name", ["", "two words", "a\nb", "\x1b[31m", "ODDINS_WEBHOOK_URL"])

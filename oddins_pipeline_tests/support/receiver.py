@@ -39,7 +39,7 @@ class _Handler(BaseHTTPRequestHandler):
             with self.path_of_file.open("a", encoding="utf-8") as file:
                 file.write(event["id"] + "\n")
         if mood == -1:
-            time.sleep(1)
+            time.sleep(1.5)
         if mood > 0:
             self.send_response(mood)
             self.send_header("Content-Length", "0")

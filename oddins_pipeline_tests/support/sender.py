@@ -12,7 +12,7 @@ from oddins_pipeline.pipeline import deliveries, notifications
 
 if __name__ == "__main__":
     receivers.MIN_PAUSE = timedelta(0)
-    notifications.ATTEMPT_TIMEOUT = 0.3
+    notifications.ATTEMPT_TIMEOUT = 1
     workspace = load_workspace(reads_only=True)
     with connect(workspace, purpose="delivery test") as connection:
         while True:
