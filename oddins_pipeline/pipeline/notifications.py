@@ -15,6 +15,7 @@ from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.database.receivers import Receiver
 from oddins_pipeline.errors import TransportError, WebhookError
 from oddins_pipeline.provider.transport import post_json
+from oddins_pipeline.urls import check_webhook_secret
 
 logger = logging.getLogger(__name__)
 
@@ -35,16 +36,17 @@ def send(settings: Settings, receiver: Receiver, event: Event) -> None:
         status = post_json(receiver.url, body, headers, timeout=ATTEMPT_TIMEOUT)
     except TransportError as error:
         raise WebhookError(error.cause) from None
-    except ValueError:
-        raise WebhookError("its signing secret is not base64; remove and add it again") from None
+    except ValueError as error:
+        raise WebhookError(f"its signing secret {error}; remove and add the receiver") from None
     if not 200 <= status < 300:  # noqa: PLR2004
         raise WebhookError(f"the receiver responded with HTTP {status}", status)
 
 
 def signature(secret: str | None, identifier: str, body: bytes) -> dict[str, str]:
-    """The headers of Standard Webhooks; none without a secret."""
+    """The headers of Standard Webhooks; none without a secret. Raises ValueError."""
     if not secret:
         return {}
+    check_webhook_secret(secret)
     from standardwebhooks import Webhook
 
     now = datetime.now(timezone.utc)

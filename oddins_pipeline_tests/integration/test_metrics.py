@@ -83,8 +83,8 @@ def test_failures_played_for_real_fire_the_alert_that_the_runbook_names(
         (lambda: serve(service, entries), set()),
         (lambda: service.provider.script("bad-key"), {"OddinsKeyRejected"}),
         (lambda: serve(service, entries[:5]), {"OddinsResponseRejected"}),
-        (lambda: serve(service, odd), {"OddinsItemsQuarantined"}),
         (lambda: service.provider.script("lapsed"), {"OddinsSubscriptionEnding"}),
+        (lambda: serve(service, odd), {"OddinsItemsQuarantined"}),
         (lambda: serve(service, entries), set()),
     ]
     for prepare, expected in steps:
