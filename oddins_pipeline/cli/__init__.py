@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 from importlib import import_module
 from typing import Any, ClassVar
@@ -9,30 +10,30 @@ from typing import Any, ClassVar
 import click
 
 from oddins_pipeline import __version__
-from oddins_pipeline.cli.context import App, examples, show_wrapped
+from oddins_pipeline.cli.context import App, Group, examples, show_wrapped
 from oddins_pipeline.cli.process import Interrupts, open_streams
 from oddins_pipeline.errors import OddinsError, UsageError
 
 
-class LazyGroup(click.Group):
+class LazyGroup(Group):
     """Loads a command's module when the command is asked for: `--help` stays quick."""
 
     commands_help: ClassVar[dict[str, str]] = {
         "sync": "Fetch and publish a list of the provider.",
         "backfill": "Request seasons, one provider request each.",
-        "status": "Last sync, last error, row counts, quota.",
-        "changes": "What changed, the newest first.",
-        "watch": "Choose the leagues whose changes are sent.",
+        "status": "Show last sync, last error, row counts, quota.",
+        "changes": "List what changed, the newest first.",
+        "watch": "Watch leagues: only their changes are sent.",
         "unwatch": "Stop watching leagues.",
-        "receivers": "Where events are sent.",
-        "deliveries": "What was sent, what is pending.",
-        "metrics": "Prometheus metrics.",
+        "receivers": "Show and change where events are sent.",
+        "deliveries": "Show what was sent and what is pending.",
+        "metrics": "Print or serve Prometheus metrics.",
         "payloads": "List archived responses.",
-        "payload": "An archived response, byte for byte.",
+        "payload": "Write an archived response, byte for byte.",
         "doctor": "Check the set-up, with fixes.",
-        "dev": "The Dagster UI and daemon.",
-        "sample-provider": "The sample provider by itself.",
-        "db": "Upgrade, address, psql, read access.",
+        "dev": "Serve the Dagster UI and run its daemon.",
+        "sample-provider": "Serve the sample provider by itself.",
+        "db": "Upgrade, show, open and grant access to the database.",
     }
 
     elsewhere: ClassVar[dict[str, tuple[str, str]]] = {
@@ -53,6 +54,15 @@ class LazyGroup(click.Group):
         found = import_module(f"oddins_pipeline.cli.{module}")
         command: click.Command = getattr(found, attribute)
         return command
+
+    def invoke(self, ctx: click.Context) -> Any:
+        """Without the empty line that click prints after Ctrl-C, where stderr carries JSON."""
+        try:
+            return super().invoke(ctx)
+        except KeyboardInterrupt:
+            if ctx.obj.as_json:
+                raise click.Abort from None
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """The list without importing a single command."""
@@ -78,14 +88,15 @@ def cli(ctx: click.Context) -> None:
 
 def main() -> None:
     """Entry point: an expected failure is one sentence on stderr and its exit code."""
-    stdout, interrupts, app = open_streams(), Interrupts(), App()
+    stdout, interrupts = open_streams(), Interrupts()
+    app = App(as_json=_wants_json(sys.argv))
     code = _run(app)
     interrupted = interrupts.end()
     sys.stdout.flush()
     if code and interrupted:
         code = interrupted
     elif code == 0 and stdout.error and (app.exact or not stdout.is_broken_pipe):
-        _say(f"the result could not be written: {stdout.error.strerror}")
+        _say(app, f"the result could not be written: {stdout.error.strerror}")
         code = 0 if app.committed else 1
     sys.exit(code)
 
@@ -96,13 +107,13 @@ def _run(app: App) -> int:
         _require_utf8(sys.argv)
         cli.main(prog_name="oddins", standalone_mode=False, obj=app)
     except click.exceptions.Abort:
-        _say("interrupted", code="interrupted")
+        _say(app, "interrupted", code="interrupted")
         return 1
     except click.ClickException as error:
-        _say_usage(error)
+        _say_usage(app, error)
         return error.exit_code
     except OddinsError as error:
-        _report(error)
+        _report(app, error)
         return error.exit_code
     except click.exceptions.Exit as done:
         return done.exit_code
@@ -117,28 +128,32 @@ def _require_utf8(arguments: list[str]) -> None:
             raise UsageError(f"argument {position} is not UTF-8; type it again")
 
 
-def _report(error: OddinsError) -> None:
-    from oddins_pipeline.logs import logs_json
+def _wants_json(arguments: list[str]) -> bool:
+    """Whether stderr carries JSON lines; wrong arguments too are reported in them."""
+    given = re.findall(r"--log-format[= ](\w+)", " ".join(arguments))
+    return given[-1] == "json" if given else not sys.stderr.isatty()
 
-    _say(str(error), code=error.code, retryable=error.retryable)
-    if error.writes_nothing and not logs_json():
+
+def _report(app: App, error: OddinsError) -> None:
+    _say(app, str(error), code=error.code, retryable=error.retryable)
+    if error.writes_nothing and not app.as_json:
         click.echo("no table was changed", err=True)
 
 
-def _say_usage(error: click.ClickException) -> None:
+def _say_usage(app: App, error: click.ClickException) -> None:
     """Click's own lines; one object where stderr carries JSON."""
-    from oddins_pipeline.logs import logs_json
-
-    _say(error.format_message(), code="usage") if logs_json() else error.show()
+    _say(app, error.format_message(), code="usage") if app.as_json else error.show()
 
 
-def _say(message: str, **fields: Any) -> None:
+def _say(app: App, message: str, **fields: Any) -> None:
     import logging
 
     from oddins_pipeline.cli.words import colored
-    from oddins_pipeline.logs import logs_json, redact
+    from oddins_pipeline.logs import configure_logging, logs_json, redact
 
-    if logs_json():
+    if app.as_json:
+        if not logs_json():
+            configure_logging(as_json=True)
         logging.getLogger("oddins_pipeline.cli").error(message, extra=fields)
         return
     for line in redact(message).splitlines():

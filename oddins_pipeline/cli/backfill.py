@@ -9,7 +9,8 @@ import click
 
 from oddins_pipeline.catalog.entities import LEAGUES
 from oddins_pipeline.catalog.season_range import FIRST_SEASON, is_season, last_season
-from oddins_pipeline.cli.context import App, examples, json_option, sample_option, show_json
+from oddins_pipeline.cli.context import App, examples, json_option, show_json, with_workspace
+from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database import backfills
 from oddins_pipeline.database.dagster_daemon import daemon_state
 from oddins_pipeline.database.requests import SeenQuota, last_quota
@@ -36,12 +37,10 @@ def _range(value: str) -> range:
 
 @click.command(epilog=examples("oddins backfill 2019", "oddins backfill 2019 2021..2023"))
 @click.argument("seasons", nargs=-1, required=True, callback=years_of)
-@sample_option()
 @json_option
-@click.pass_obj
-def command(app: App, seasons: list[int], *, sample: bool, as_json: bool) -> None:
+@with_workspace
+def command(app: App, workspace: Workspace, seasons: list[int], *, as_json: bool) -> None:
     """Request SEASONS, such as 2019 2021..2023: one request to the provider each."""
-    workspace = app.open(sample=sample, reads_only=True)
     with app.connect(workspace, purpose="backfill") as connection:
         added = backfills.add(connection, seasons)
         app.committed = True

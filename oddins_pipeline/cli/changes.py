@@ -10,19 +10,26 @@ import click
 
 from oddins_pipeline.catalog.lists import TABLES
 from oddins_pipeline.cli.context import (
-    App,
     examples,
     json_option,
     limit_option,
-    sample_option,
+    on_catalog,
     show_json,
     show_wrapped,
 )
+from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.database.changes import LIST_TABLES, ChangeFilter, changes, describe_change
+from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.errors import UsageError
 from oddins_pipeline.logs import sanitize
 
 UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
+
+
+def _since(
+    _context: click.Context, _parameter: click.Parameter, text: str | None
+) -> datetime | None:
+    return None if text is None else moment_of(text, now=datetime.now(timezone.utc))
 
 
 @click.command(
@@ -31,32 +38,37 @@ UNITS = {"m": "minutes", "h": "hours", "d": "days", "w": "weeks"}
 @click.option(
     "--since",
     metavar="AGE|TIME",
+    callback=_since,
     help="Only what is newer: 7d, 12h, 30m, 2w, or an ISO date or time (UTC).",
 )
-@click.option("--entity", type=click.Choice(TABLES), help="Only this table's changes.")
 @click.option(
-    "--league", type=click.IntRange(1, 2**31 - 1), help="Only this provider league id's changes."
+    "--entity",
+    type=click.Choice(TABLES),
+    metavar="TABLE",
+    help=f"Only this table's changes: {', '.join(TABLES)}.",
+)
+@click.option(
+    "--league",
+    type=click.IntRange(1, 2**31 - 1),
+    metavar="ID",
+    help="Only this provider league id's changes.",
 )
 @limit_option
 @json_option
-@sample_option()
-@click.pass_obj
+@on_catalog()
 def command(
-    app: App,
-    since: str | None,
+    connection: Connection,
+    _: Settings,
+    since: datetime | None,
     entity: str | None,
     league: int | None,
     limit: int,
     *,
     as_json: bool,
-    sample: bool,
 ) -> None:
     """What changed in the catalog, the newest first."""
-    moment = moment_of(since, now=datetime.now(timezone.utc)) if since is not None else None
-    workspace = app.open(sample=sample, reads_only=True)
-    wanted = ChangeFilter(limit + 1, since=moment, entity=entity, league=league)
-    with app.reader(workspace) as connection:
-        found = changes(connection, wanted)
+    wanted = ChangeFilter(limit + 1, since=since, entity=entity, league=league)
+    found = changes(connection, wanted)
     shown, more = found[:limit], len(found) > limit
     if as_json:
         for change in shown:

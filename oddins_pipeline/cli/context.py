@@ -8,10 +8,10 @@ import math
 import shutil
 import sys
 import textwrap
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime, timezone
-from functools import update_wrapper
+from functools import partial, wraps
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
@@ -24,11 +24,43 @@ logger = logging.getLogger("oddins_pipeline.cli")
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+MIN_COLUMNS = 30
+
+
+class HelpFormatter(click.HelpFormatter):
+    """Click's, also for terminals that are narrower than 50 columns."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self.width = min(self.width, max(shutil.get_terminal_size().columns, MIN_COLUMNS) - 2)
+
+    def write_dl(
+        self, rows: Iterable[tuple[str, str]], col_max: int = 30, col_spacing: int = 2
+    ) -> None:
+        """The descriptions begin further to the left where there is little room."""
+        super().write_dl(rows, min(col_max, self.width // 2 - 7), col_spacing)
+
+
+click.Context.formatter_class = HelpFormatter
+
+
+class Group(click.Group):
+    """A group whose help shows the descriptions of its commands whole."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        """Each command with the first sentence of its help."""
+        with formatter.section("Commands"):
+            formatter.write_dl(
+                [(name, one.get_short_help_str(1_000)) for name, one in self.commands.items()]
+            )
+
 
 class App:
     """The object of every command's context (`@click.pass_obj`)."""
 
-    def __init__(self) -> None:
+    def __init__(self, *, as_json: bool = False) -> None:
+        self.as_json = as_json
+        """Whether stderr carries JSON lines, and so must carry nothing else."""
         self.committed = False
         """Whether the command has done its work, also when its result cannot be written."""
         self.exact = False
@@ -48,11 +80,16 @@ class App:
 
         settings = load_settings()
         if not logged:
-            configure_logging(as_json=False, level=logging.WARNING)
+            configure_logging(as_json=self.as_json, level=logging.WARNING)
+            logger.setLevel(logging.INFO)
         target = choose_target(settings, sample=sample, reads_only=reads_only)
         database = f"database: {target.describe(settings)}"
-        logger.info(database) if logged else show_wrapped(database, err=True)
+        logger.info(database) if logged else self.note(database)
         return open_workspace(settings, target)
+
+    def note(self, message: str) -> None:
+        """A line on stderr for the user."""
+        logger.info(message) if self.as_json else show_wrapped(message, err=True)
 
     @contextmanager
     def connect(
@@ -88,6 +125,20 @@ def sample_option(help_text: str = "The sample database; APP_ENV=local only.") -
     return click.option("--sample", is_flag=True, help=help_text)
 
 
+def with_workspace(function: Callable[..., None]) -> Callable[..., None]:
+    """Adds `--sample`; the command gets the app and the workspace of a database that it does not
+    fill.
+    """
+
+    @sample_option()
+    @click.pass_obj
+    @wraps(function)
+    def command(app: App, /, *arguments: Any, sample: bool, **options: Any) -> None:
+        function(app, app.open(sample=sample, reads_only=True), *arguments, **options)
+
+    return command
+
+
 def fault_option(help_text: str) -> Callable[[F], F]:
     """`--fault`."""
     return click.option("--fault", multiple=True, metavar="[LIST=]SCRIPT", help=help_text)
@@ -111,16 +162,21 @@ def days_option(help_text: str) -> Callable[[F], F]:
     return click.option("--days", type=click.IntRange(0, 3650), metavar="N", help=help_text)
 
 
-json_option = click.option(
-    "--json", "as_json", is_flag=True, help="JSON on stdout, one object a line."
-)
-
 limit_option = click.option(
     "--limit",
     type=click.IntRange(1, 1_000_000),
     default=50,
     show_default=True,
+    metavar="N",
     help="How many, the newest first.",
+)
+
+lock_timeout_option = partial(
+    click.option, "--lock-timeout", type=Finite(0, 86_400), metavar="SECONDS"
+)
+
+json_option = click.option(
+    "--json", "as_json", is_flag=True, help="JSON on stdout, one object a line."
 )
 
 
@@ -197,12 +253,13 @@ def on_catalog(purpose: str | None = None) -> Callable[[Callable[..., None]], Ca
     """
 
     def decorate(command: Callable[..., None]) -> Callable[..., Any]:
-        def opened(app: App, /, *, sample: bool, **options: Any) -> None:
-            workspace = app.open(sample=sample, reads_only=True)
+        @with_workspace
+        @wraps(command)
+        def opened(app: App, workspace: Workspace, /, **options: Any) -> None:
             opens = app.connect(workspace, purpose=purpose) if purpose else app.reader(workspace)
             with opens as connection:
                 command(connection, workspace.settings, **options)
 
-        return sample_option()(update_wrapper(click.pass_obj(opened), command))
+        return opened
 
     return decorate

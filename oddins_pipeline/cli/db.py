@@ -17,8 +17,9 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from oddins_pipeline.catalog.lists import TABLES
-from oddins_pipeline.cli.context import App, Finite, sample_option
+from oddins_pipeline.cli.context import App, Group, examples, lock_timeout_option, with_workspace
 from oddins_pipeline.config import database_url
+from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database import revision
 from oddins_pipeline.database.changes import VIEWS
 from oddins_pipeline.database.connection import connect, database_errors
@@ -28,22 +29,18 @@ READABLE = (*TABLES, "catalog_changes", *VIEWS)
 """What `grant-read` opens: the catalog, its feed and their views, nothing of the archive."""
 
 
-@click.group()
+@click.group(cls=Group, epilog=examples("oddins db upgrade", "oddins db psql"))
 def command() -> None:
-    """Upgrade, address, psql, read access."""
+    """Upgrade, show, open and grant access to the database."""
 
 
-@command.command()
-@sample_option()
-@click.option(
-    "--lock-timeout",
-    type=Finite(0, 86_400),
+@command.command(epilog=examples("oddins db upgrade", "oddins db upgrade --lock-timeout 600"))
+@lock_timeout_option(
     help="Seconds to wait for a sync to end; by default ODDINS_LOCK_TIMEOUT.",
 )
-@click.pass_obj
-def upgrade(app: App, *, sample: bool, lock_timeout: float | None) -> None:
-    """Bring the schema to this software's revision, while no sync is in progress."""
-    workspace = app.open(sample=sample, reads_only=True)
+@with_workspace
+def upgrade(app: App, workspace: Workspace, *, lock_timeout: float | None) -> None:
+    """Upgrade the schema, while no sync is in progress."""
     with connect(workspace, purpose="upgrade") as connection:
         before = revision.current_revision(connection)
         revision.ensure_current(connection, workspace, upgrade_itself=True, wait=lock_timeout)
@@ -52,23 +49,22 @@ def upgrade(app: App, *, sample: bool, lock_timeout: float | None) -> None:
     click.echo(f"revision {after}" + (" already" if before == after else f" (was {before})"))
 
 
-@command.command()
-@sample_option()
+@command.command(epilog=examples("oddins db url", 'psql "$(oddins db url --show-password)"'))
 @click.option("--show-password", is_flag=True, help="Print the password instead of ***.")
-@click.pass_obj
-def url(app: App, *, sample: bool, show_password: bool) -> None:
+@with_workspace
+def url(_app: App, workspace: Workspace, *, show_password: bool) -> None:
     """Print the database's address, the password masked."""
-    workspace = app.open(sample=sample, reads_only=True)
     click.echo(workspace.url if show_password else database_url.masked(workspace.url))
 
 
-@command.command(context_settings={"ignore_unknown_options": True})
-@sample_option()
+@command.command(
+    context_settings={"ignore_unknown_options": True},
+    epilog=examples("oddins db psql", "oddins db psql -c 'SELECT count(*) FROM leagues'"),
+)
 @click.argument("arguments", nargs=-1, type=click.UNPROCESSED)
-@click.pass_obj
-def psql(app: App, arguments: tuple[str, ...], *, sample: bool) -> None:
+@with_workspace
+def psql(_app: App, workspace: Workspace, arguments: tuple[str, ...]) -> None:
     """Open psql on the database; further ARGUMENTS are psql's."""
-    workspace = app.open(sample=sample, reads_only=True)
     program = _psql()
     # Arguments are visible to every user of the machine, the environment is not.
     shown, variables, others = database_url.without_secrets(workspace.url)
@@ -113,13 +109,11 @@ def _psql() -> str:
     raise DatabaseError("psql is not installed; install the package postgresql-client")
 
 
-@command.command("grant-read")
-@sample_option()
+@command.command("grant-read", epilog=examples("oddins db grant-read odds_service"))
 @click.argument("role")
-@click.pass_obj
-def grant_read(app: App, role: str, *, sample: bool) -> None:
+@with_workspace
+def grant_read(app: App, workspace: Workspace, role: str) -> None:
     """Let ROLE read the published tables, the feed and their views, nothing else."""
-    workspace = app.open(sample=sample, reads_only=True)
     tables = sql.SQL(", ").join(sql.Identifier("public", name) for name in READABLE)
     with connect(workspace, purpose="grant") as connection, database_errors():
         who = sql.Identifier(role)

@@ -10,7 +10,8 @@ import click
 from prometheus_client import CollectorRegistry, generate_latest, write_to_textfile
 from prometheus_client.exposition import start_http_server
 
-from oddins_pipeline.cli.context import App, sample_option
+from oddins_pipeline.cli.context import App, examples, with_workspace
+from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database.pool import reading
 from oddins_pipeline.errors import OddinsError, UsageError
 from oddins_pipeline.pipeline.metrics import CatalogCollector
@@ -18,8 +19,12 @@ from oddins_pipeline.pipeline.metrics import CatalogCollector
 DEFAULT = "127.0.0.1:9464"
 
 
-@click.command()
-@click.option("--output", type=click.Path(path_type=Path, dir_okay=False), help="Write this file.")
+@click.command(epilog=examples("oddins metrics", "oddins metrics --listen 0.0.0.0:9464"))
+@click.option(
+    "--output",
+    type=click.Path(path_type=Path, dir_okay=False),
+    help="Write this file, for node_exporter's textfile collector.",
+)
 @click.option(
     "--listen",
     is_flag=False,
@@ -27,15 +32,13 @@ DEFAULT = "127.0.0.1:9464"
     metavar="HOST:PORT",
     help=f"Serve /metrics until interrupted, by default on {DEFAULT}.",
 )
-@sample_option()
-@click.pass_obj
-def command(app: App, output: Path | None, listen: str | None, *, sample: bool) -> None:
+@with_workspace
+def command(app: App, workspace: Workspace, output: Path | None, listen: str | None) -> None:
     """Print Prometheus metrics; exit 1 when the catalog cannot be read."""
-    workspace = app.open(sample=sample, reads_only=True)
     registry = CollectorRegistry()
     registry.register(CatalogCollector(partial(reading, workspace), workspace.settings))
     if listen is not None:
-        _serve(registry, listen)
+        _serve(app, registry, listen)
         return
     if output is None:
         text = generate_latest(registry).decode()
@@ -49,13 +52,13 @@ def command(app: App, output: Path | None, listen: str | None, *, sample: bool) 
     sys.exit(0 if "\noddins_up 1.0\n" in text else 1)
 
 
-def _serve(registry: CollectorRegistry, address: str) -> None:
+def _serve(app: App, registry: CollectorRegistry, address: str) -> None:
     host, _, port = address.rpartition(":")
     try:
         server, thread = start_http_server(int(port), host.strip("[]"), registry)
     except (ValueError, OverflowError, OSError) as error:
         raise UsageError(f"cannot listen on {address} (HOST:PORT): {error}") from None
-    click.echo(f"metrics: http://{address}/metrics", err=True)
+    app.note(f"metrics: http://{address}/metrics")
     try:
         thread.join()
     finally:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import sys
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -24,14 +23,9 @@ PRINTED = ("database: ", "received ")
 """How messages begin that stay on the screen; other ones are replaced by the next."""
 
 
-def use_json(_context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
-    """The log format: as given, else JSON unless stderr is a terminal.
-
-    In force at once, so that wrong options too are reported in it.
-    """
-    value = value or ("text" if sys.stderr.isatty() else "json")
-    configure_logging(as_json=value == "json")
-    return value
+def log_format(context: click.Context, _parameter: click.Parameter, value: str | None) -> str:
+    """The log format: as given, else JSON unless stderr is a terminal."""
+    return value or ("json" if context.obj.as_json else "text")
 
 
 @contextmanager

@@ -14,8 +14,17 @@ from functools import partial
 import click
 
 from oddins_pipeline.catalog.events import Event
-from oddins_pipeline.cli.context import App, json_option, on_catalog, sample_option, show_rows
+from oddins_pipeline.cli.context import (
+    App,
+    Group,
+    examples,
+    json_option,
+    on_catalog,
+    show_rows,
+    with_workspace,
+)
 from oddins_pipeline.config.settings import Settings
+from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database import receivers
 from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.errors import OddinsError, UsageError
@@ -26,9 +35,9 @@ NONE = "no receivers; add one with `oddins receivers add NAME`"
 SHOWN = ("delivered_at", "failing_since", "next_attempt_at", "suspended_at", "last_error")
 
 
-@click.group()
+@click.group(cls=Group, epilog=examples("oddins receivers list", "oddins receivers test odds"))
 def command() -> None:
-    """Where events are sent."""
+    """Show and change where events are sent."""
 
 
 def _new_name(_context: click.Context, _parameter: click.Parameter, name: str) -> str:
@@ -37,16 +46,19 @@ def _new_name(_context: click.Context, _parameter: click.Parameter, name: str) -
     return name
 
 
-@command.command()
+@command.command(
+    epilog=examples(
+        "echo https://odds.example/hook | oddins receivers add odds",
+        "oddins receivers add odds < address-and-secret.txt",
+    )
+)
 @click.argument("name", callback=_new_name)
-@sample_option()
-@click.pass_obj
-def add(app: App, name: str, *, sample: bool) -> None:
-    """Add the receiver NAME: its address on stdin, and on a second line its signing secret.
+@with_workspace
+def add(app: App, workspace: Workspace, name: str) -> None:
+    """Add the receiver NAME, with its address from stdin.
 
-    Without a second line a secret is made and printed, this once.
+    A second line is its signing secret; without one a secret is made and printed, this once.
     """
-    workspace = app.open(sample=sample, reads_only=True)
     url, given = _read_address(workspace.settings)
     secret = given or "whsec_" + b64encode(secrets.token_bytes(32)).decode()
     with app.connect(workspace, purpose="receivers") as connection:
@@ -75,7 +87,7 @@ def _read_address(settings: Settings) -> tuple[str, str]:
     return url, secret
 
 
-@command.command("list")
+@command.command("list", epilog=examples("oddins receivers list --json"))
 @json_option
 @on_catalog()
 def list_(connection: Connection, settings: Settings, *, as_json: bool) -> None:
@@ -91,7 +103,7 @@ def masked(url: str | None) -> str | None:
     return f"{parts.scheme}://{parts.hostname}/***" if parts else None
 
 
-@command.command()
+@command.command(epilog=examples("oddins receivers remove odds"))
 @click.argument("name")
 @on_catalog(purpose="receivers")
 def remove(connection: Connection, _: Settings, name: str) -> None:
@@ -99,7 +111,7 @@ def remove(connection: Connection, _: Settings, name: str) -> None:
     receivers.change(connection, receivers.REMOVE, name)
 
 
-@command.command()
+@command.command(epilog=examples("oddins receivers resume odds"))
 @click.argument("name")
 @on_catalog(purpose="receivers")
 def resume(connection: Connection, _: Settings, name: str) -> None:
@@ -107,11 +119,14 @@ def resume(connection: Connection, _: Settings, name: str) -> None:
     receivers.change(connection, receivers.RESUME, name)
 
 
-@command.command()
+@command.command(epilog=examples("oddins receivers test", "oddins receivers test odds"))
 @click.argument("name", default=receivers.DEFAULT)
 @on_catalog()
 def test(connection: Connection, settings: Settings, name: str) -> None:
-    """Send a `test` event to the receiver NAME, by default that of ODDINS_WEBHOOK_URL."""
+    """Send a `test` event to the receiver NAME.
+
+    By default to that of ODDINS_WEBHOOK_URL.
+    """
     from oddins_pipeline.pipeline.notifications import send
 
     (to,) = receivers.load(connection, settings, name)
@@ -120,7 +135,7 @@ def test(connection: Connection, settings: Settings, name: str) -> None:
     click.echo(f"{name} accepted the message")
 
 
-@click.command()
+@click.command(epilog=examples("oddins deliveries", "oddins deliveries --replay 1200"))
 @click.option(
     "--replay",
     "first",
@@ -128,7 +143,7 @@ def test(connection: Connection, settings: Settings, name: str) -> None:
     metavar="FROM",
     help="Send again what was delivered from this change (`catalog_changes.id`) on.",
 )
-@click.option("--receiver", "name", help="Only this receiver.")
+@click.option("--receiver", "name", metavar="NAME", help="Only this receiver.")
 @json_option
 @on_catalog(purpose="deliveries")
 def deliveries(
@@ -139,7 +154,10 @@ def deliveries(
     *,
     as_json: bool,
 ) -> None:
-    """What is pending, failed and delivered, per receiver; sent by `webhook_delivery_sensor`."""
+    """Show what is pending, failed and delivered, for each receiver.
+
+    `webhook_delivery_sensor` sends it.
+    """
     from oddins_pipeline.pipeline.deliveries import pending_count
 
     receivers.add_missing(connection, settings)

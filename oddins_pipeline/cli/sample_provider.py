@@ -18,11 +18,18 @@ from oddins_pipeline.sample_provider.faults import FAULTS
         "ODDINS_SAMPLE_URL=http://127.0.0.1:8765 oddins sync leagues --sample",
     )
 )
-@click.option("--host", default="127.0.0.1", show_default=True, help="Address to listen on.")
+@click.option(
+    "--host",
+    default="127.0.0.1",
+    show_default=True,
+    metavar="ADDRESS",
+    help="Address to listen on.",
+)
 @click.option(
     "--port",
     type=click.IntRange(0, 65535),
     default=8765,
+    metavar="PORT",
     show_default=True,
     help="Port to listen on; 0 takes any.",
 )
@@ -31,9 +38,12 @@ from oddins_pipeline.sample_provider.faults import FAULTS
     type=Finite(0, 1000),
     default=1,
     show_default=True,
+    metavar="FACTOR",
     help="How many leagues: 1 is 1,250.",
 )
-@click.option("--seed", type=int, default=1, show_default=True, help="Another generated world.")
+@click.option(
+    "--seed", type=int, default=1, show_default=True, metavar="N", help="Another generated world."
+)
 @days_option("Serve the generated world as it is N days after its start.")
 @fault_option(
     "Errors to play, one a request, each NAME, NAME:TIMES or NAME@ARGUMENT; with LIST= for one list"
@@ -42,6 +52,7 @@ from oddins_pipeline.sample_provider.faults import FAULTS
 @click.option(
     "--subscription-ends",
     default="2099-01-01",
+    metavar="DATE",
     show_default=True,
     help="The end that /status reports.",
 )
@@ -49,6 +60,7 @@ from oddins_pipeline.sample_provider.faults import FAULTS
     "--day-limit",
     type=click.IntRange(1),
     default=7500,
+    metavar="N",
     show_default=True,
     help="Requests a day; a free account has 100.",
 )
@@ -56,6 +68,7 @@ from oddins_pipeline.sample_provider.faults import FAULTS
     "--minute-limit",
     type=click.IntRange(1),
     default=300,
+    metavar="N",
     show_default=True,
     help="Requests a minute; a free account has 10.",
 )

@@ -16,10 +16,10 @@ from oddins_pipeline.cli.context import (
     App,
     examples,
     json_option,
-    sample_option,
     show_json,
     show_table,
     show_wrapped,
+    with_workspace,
 )
 from oddins_pipeline.cli.words import colored, shown_anomalies, shown_time
 from oddins_pipeline.config.automation import AutomationSettings
@@ -38,11 +38,9 @@ REQUESTED_AGAIN_AFTER = timedelta(hours=6)
 @click.command(epilog=examples("oddins status", "oddins status --check", "oddins status --json"))
 @json_option
 @click.option("--check", is_flag=True, help="Exit 1 when stale, failing or suspended.")
-@sample_option()
-@click.pass_obj
-def command(app: App, *, as_json: bool, check: bool, sample: bool) -> None:
+@with_workspace
+def command(app: App, workspace: Workspace, *, as_json: bool, check: bool) -> None:
     """Last sync, last error, row counts, quota and pending backfills."""
-    workspace = app.open(sample=sample, reads_only=True)
     with app.reader(workspace) as connection:
         found = load_status(connection)
         known = receivers.load(connection, workspace.settings)
@@ -140,13 +138,16 @@ def _notes(found: dict[str, Any]) -> Iterator[str]:
 
 
 def next_sync(settings: AutomationSettings, now: datetime) -> str:
-    """When the daily schedule starts next, or its cron expression where that is not daily."""
+    """When the daily schedule starts next. Dagster is imported for other cron schedules only: it
+    has checked them already, when the settings were read.
+    """
     if settings.automation == "off":
         return "none by itself (ODDINS_AUTOMATION=off)"
-    zone = ZoneInfo(settings.sync_timezone)
-    daily = re.fullmatch(r"(\d{1,2}) (\d{1,2}) \* \* \*", settings.sync_cron.strip())
+    daily = re.fullmatch(r"(\d{1,2}) (\d{1,2}) \* \* \*", settings.sync_cron)
     if daily is None:
-        return f"by cron {settings.sync_cron} ({settings.sync_timezone})"
-    local = now.astimezone(zone)
+        from dagster._utils.schedules import get_next_cron_tick
+
+        return shown_time(get_next_cron_tick(settings.sync_cron, now, settings.sync_timezone))
+    local = now.astimezone(ZoneInfo(settings.sync_timezone))
     today = local.replace(hour=int(daily[2]), minute=int(daily[1]), second=0, microsecond=0)
     return shown_time(today if today > local else today + timedelta(days=1))

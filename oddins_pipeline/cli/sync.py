@@ -19,17 +19,18 @@ from oddins_pipeline.catalog.requests import Params
 from oddins_pipeline.catalog.season_range import FIRST_SEASON, last_season
 from oddins_pipeline.cli.context import (
     App,
-    Finite,
+    Group,
     days_option,
     examples,
     fault_option,
     json_option,
+    lock_timeout_option,
     sample_option,
     show_json,
     show_table,
     show_wrapped,
 )
-from oddins_pipeline.cli.progress import Verbosity, progress, use_json
+from oddins_pipeline.cli.progress import Verbosity, log_format, progress
 from oddins_pipeline.cli.words import colored, shown_anomalies, shown_seconds
 from oddins_pipeline.config.dagster_home import dagster_home, home_from_env
 from oddins_pipeline.config.workspace import Workspace
@@ -44,7 +45,7 @@ from oddins_pipeline.pipeline.sync import Sync, SyncPlan, SyncResult
 logger = logging.getLogger("oddins_pipeline.worker")
 
 
-@click.group()
+@click.group(cls=Group, epilog=examples("oddins sync leagues", "oddins sync bookmakers --sample"))
 def command() -> None:
     """Fetch and publish a list of the provider."""
 
@@ -57,12 +58,8 @@ _OPTIONS = (
         "Errors that the sample provider plays, listed by `oddins sample-provider --help`; with"
         " --sample."
     ),
-    click.option(
-        "--lock-timeout",
-        type=Finite(0, 86_400),
-        default=0,
-        show_default=True,
-        help="Seconds to wait for another sync to end.",
+    lock_timeout_option(
+        default=0, show_default=True, help="Seconds to wait for another sync to end."
     ),
     click.option(
         "--force",
@@ -76,8 +73,7 @@ _OPTIONS = (
     click.option(
         "--log-format",
         type=click.Choice(["text", "json"]),
-        is_eager=True,
-        callback=use_json,
+        callback=log_format,
         help="What stderr carries; JSON lines unless it is a terminal.",
     ),
     click.option(
@@ -129,10 +125,15 @@ class Options:
     )
 )
 @click.option(
-    "--season", type=click.IntRange(FIRST_SEASON, last_season()), help="Only this year (partial)."
+    "--season",
+    type=click.IntRange(FIRST_SEASON, last_season()),
+    metavar="YEAR",
+    help="Only this year (partial).",
 )
-@click.option("--country", help="Only this country's leagues (partial).")
-@click.option("--league", type=click.IntRange(1), help="Only this provider league id (partial).")
+@click.option("--country", metavar="NAME", help="Only this country's leagues (partial).")
+@click.option(
+    "--league", type=click.IntRange(1), metavar="ID", help="Only this provider league id (partial)."
+)
 @click.option("--current", is_flag=True, help="Only current or last seasons (partial).")
 @days_option("Let the sample provider's world move on to N days after its start; with --sample.")
 @sync_options

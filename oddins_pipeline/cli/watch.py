@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from oddins_pipeline.catalog.league_names import find_league
-from oddins_pipeline.cli.context import json_option, on_catalog, show_rows
+from oddins_pipeline.cli.context import examples, json_option, on_catalog, show_rows
 from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.database import watched
 from oddins_pipeline.database.connection import Connection
@@ -15,9 +15,11 @@ LIST = "Show what is watched, as without LEAGUES."
 NONE = "no league is watched: the changes of all leagues are sent"
 
 
-@click.command()
+@click.command(
+    epilog=examples("oddins watch 39 'La Liga' --note 'our odds'", "oddins watch --list --json")
+)
 @click.argument("leagues", nargs=-1)
-@click.option("--note", help="Why they are watched.")
+@click.option("--note", metavar="TEXT", help="Why they are watched.")
 @click.option("--list", is_flag=True, expose_value=False, help=LIST)
 @json_option
 @on_catalog(purpose="watch")
@@ -36,7 +38,7 @@ def command(
     show_rows(watched.watched(connection), as_json=as_json, none=NONE)
 
 
-@click.command()
+@click.command(epilog=examples("oddins unwatch 39"))
 @click.argument("leagues", nargs=-1, required=True)
 @on_catalog(purpose="watch")
 def unwatch(connection: Connection, _: Settings, leagues: tuple[str, ...]) -> None:

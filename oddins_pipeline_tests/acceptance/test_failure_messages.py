@@ -107,6 +107,35 @@ def test_dagster_asset_materialize_reports_the_same(service: Service, tmp_path: 
     assert service.versions() == before
 
 
+@pytest.mark.parametrize(
+    "command",
+    [
+        "sync leagues --bogus",
+        "sync leagues --season x",
+        "nonsense",
+        "sync",
+        "backfill 1066",
+        "changes --since never",
+        "payload 99",
+        "db grant-read nobody_there",
+    ],
+)
+def test_every_line_of_stderr_is_an_object_where_it_is_no_terminal(
+    service: Service, command: str
+) -> None:
+    done = service.run(*command.split(), **service.environment())
+    assert done.code > 0
+    lines = [json.loads(line) for line in done.stderr.splitlines()]
+    assert lines[-1]["level"] == "error"
+    assert {"timestamp", "message", "code"} <= lines[-1].keys()
+
+
+def test_the_option_decides_the_format_of_wrong_usage_too(service: Service) -> None:
+    done = service.run("sync", "leagues", "--log-format", "text", "--bogus")
+    assert done.code == 2
+    assert done.stderr.startswith("Usage: oddins sync leagues")
+
+
 def test_a_sync_goes_on_when_a_fault_has_passed(service: Service) -> None:
     service.provider.script("429@1,reset,ok")
     done = service.sync("--log-format", "json")

@@ -59,13 +59,13 @@ def test_unknown_fields_are_reported_in_the_result_and_the_status(service: Servi
 @pytest.mark.parametrize(
     ("cron", "shown"),
     [
-        ("17 5 * * *", "2026-04-03 05:17:00 UTC"),
-        ("30 13 * * *", "2026-04-02 13:30:00 UTC"),
-        ("0 */6 * * *", "by cron 0 */6 * * * (UTC)"),
+        ("17 5 * * *", "2026-04-03 03:17:00 UTC"),
+        ("30 16 * * *", "2026-04-02 14:30:00 UTC"),
+        ("0 9 * * 1-5", "2026-04-03 07:00:00 UTC"),
     ],
 )
 def test_the_next_scheduled_sync_is_named(cron: str, shown: str) -> None:
-    on = AutomationSettings(automation="on", sync_cron=cron)
+    on = AutomationSettings(automation="on", sync_cron=cron, sync_timezone="Europe/Berlin")
     assert next_sync(on, NOW).startswith(shown)
     assert next_sync(AutomationSettings(sync_cron=cron), NOW).startswith("none by itself")
 

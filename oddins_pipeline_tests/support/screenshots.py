@@ -12,24 +12,39 @@ from oddins_pipeline.embedded_postgres import cluster
 from oddins_pipeline.sample_provider import SampleProvider
 from oddins_pipeline_tests.support.histories import History
 from oddins_pipeline_tests.support.responses import body_of
-from oddins_pipeline_tests.support.ui import Page, opened, served
+from oddins_pipeline_tests.support.ui import LOCATION, Page, opened, served
 
 
-def take(page: Page, directory: Path) -> None:
-    """Two days of the catalog, then its graph, a table with its changes, and a backfill."""
+def take(page: Page, directory: Path, provider: SampleProvider) -> None:
+    """Two days of the catalog, then a failed run, a backfill, and the automation."""
     for day in (1, 2):
         page.materialize_all()
         page.wait_for_runs(day)
-    page.open("/locations/oddins_pipeline.definitions/asset-groups/catalog")
+    page.open(f"{LOCATION}/asset-groups/catalog")
     page.read("Materialized", "season_coverage")
     page.picture(directory / "graph.png")
     page.open("/assets/leagues?view=events")
     page.read("rows_updated", "changes")
     page.picture(directory / "changes.png")
+    page.open("/assets/leagues?view=overview")
+    page.read("rows_updated", "row_count_change")
+    page.picture(directory / "asset.png")
     page.open("/assets/seasons?view=checks")
     page.click("one_current")
     page.read("More than one current season")
     page.picture(directory / "checks.png")
+    provider.bodies = None
+    page.launch_backfill("2025", "2024")
+    page.wait_for_backfill()
+    page.picture(directory / "backfill.png")
+    page.open("/automation")
+    page.read("daily_league_sync", "catch_up_sensor", "weekly_pruning")
+    page.picture(directory / "automation.png")
+    provider.script("suspended")
+    page.materialize_all()
+    page.open_failed_run()
+    page.read("STEP_FAILURE", "suspended the account")
+    page.picture(directory / "failed.png")
 
 
 def main(directory: Path) -> None:
@@ -47,7 +62,7 @@ def main(directory: Path) -> None:
             "API_FOOTBALL_BASE_URL": provider.url,
         }
         with served(home, **environment) as address, opened(address, home / "profile") as page:
-            take(page, directory)
+            take(page, directory, provider)
     shutil.rmtree(home, ignore_errors=True)
 
 

@@ -61,13 +61,26 @@ def served(home: Path, *arguments: str, **environment: str) -> Iterator[str]:
         yield address
     finally:
         process.send_signal(signal.SIGINT)
-        with contextlib.suppress(subprocess.TimeoutExpired):
-            process.wait(30)
-        # Dagster's helpers may still be ending, and use the directory that is deleted now.
-        with contextlib.suppress(ProcessLookupError):
-            os.killpg(process.pid, signal.SIGKILL)
-        process.wait()
-        destroy(home)
+        try:
+            assert process.wait(30) == 128 + signal.SIGINT, log.read_text()[-3000:]
+            assert "interrupted" in log.read_text().splitlines()[-1]
+            assert not _processes_of(home), "something of Dagster is left"
+        finally:
+            for number in (process.pid, *_processes_of(home)):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(number, signal.SIGKILL)
+            process.wait()
+            destroy(home)
+
+
+def _processes_of(home: Path) -> list[int]:
+    """All that was started with this ODDINS_HOME."""
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
+            if f"ODDINS_HOME={home}\0".encode() in environment.read_bytes():
+                found.append(int(environment.parent.name))
+    return found
 
 
 def _wait_for_server(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
@@ -154,6 +167,22 @@ class Page:
             self.open(f"{LOCATION}/jobs/backfill_seasons/partitions")
             self.read("Missing partitions")
             time.sleep(1)
+
+    def wait_for_backfill(self) -> None:
+        """Until the page of the newest backfill says that it succeeded."""
+        self.open("/overview/backfills")
+        deadline = time.monotonic() + PATIENCE
+        while "Completed" not in self.text().split():
+            assert time.monotonic() < deadline, self.text()
+            time.sleep(0.5)
+
+    def open_failed_run(self) -> None:
+        """Waits for a failure in the list of runs, and opens that run's page."""
+        self.open("/runs")
+        self.read("Failure")
+        path = "//*[normalize-space()='Failure']/ancestor::tr//a[contains(@href, '/runs/')]"
+        href = self.browser.find_elements(By.XPATH, path)[0].get_attribute("href")
+        self.browser.get(str(href))
 
     def wait_for_runs(self, runs: int) -> None:
         """Until the list of runs shows so many successes. Raises AssertionError on a failure."""
