@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import defaultdict
 from dataclasses import dataclass
 
 from oddins_pipeline.catalog.renumberings import StoredYears
@@ -52,11 +51,7 @@ def _check_quarantine(batch: Batch, maximum: float) -> None:
 
 def _check_shares(batch: Batch, listed: StoredYears, limits: GuardLimits) -> None:
     leagues = {row.provider_league_id for row in batch.leagues} | batch.quarantined_leagues
-    seasons: dict[int, set[int]] = defaultdict(set)
-    for row in batch.seasons:
-        seasons[row.provider_league_id].add(row.year)
-    for league, year in batch.quarantined_seasons:
-        seasons[league].add(year)
+    seasons = batch.years()
     known_seasons = sum(map(len, listed.values()))
     present_leagues = sum(league in leagues for league in listed)
     present_seasons = sum(

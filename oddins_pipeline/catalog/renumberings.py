@@ -30,11 +30,7 @@ def missing_years(listed: StoredYears, batch: Batch) -> dict[int, int]:
 
     A quarantined season is not missing.
     """
-    present: dict[int, set[int]] = defaultdict(set)
-    for row in batch.seasons:
-        present[row.provider_league_id].add(row.year)
-    for league, year in batch.quarantined_seasons:
-        present[league].add(year)
+    present = batch.years()
     found: dict[int, int] = {}
     for league in present.keys() & listed.keys() - batch.quarantined_leagues:
         missing = [year for year in listed[league] if year not in present[league]]

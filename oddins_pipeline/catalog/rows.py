@@ -5,6 +5,7 @@ A row's fields, in order, are the columns of its staging table.
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
@@ -108,3 +109,12 @@ class Batch:
     received_items: int = 0
     delists: bool = True
     renumbered: Mapping[tuple[int, int], int] = field(default_factory=dict)
+
+    def years(self) -> dict[int, set[int]]:
+        """League → the years of its seasons; a quarantined season is there, too."""
+        found: dict[int, set[int]] = defaultdict(set)
+        for row in self.seasons:
+            found[row.provider_league_id].add(row.year)
+        for league, year in self.quarantined_seasons:
+            found[league].add(year)
+        return found

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import Callable, Generator
+from collections.abc import Callable
 
 import click
 
@@ -16,12 +16,35 @@ from oddins_pipeline.database import revision
 from oddins_pipeline.database.connection import Connection, connect, database_errors
 from oddins_pipeline.database.dagster_daemon import daemon_state
 from oddins_pipeline.database.readiness import load_readiness
-from oddins_pipeline.errors import EmbeddedServerError, OddinsError, SchemaError
+from oddins_pipeline.errors import DatabaseError, OddinsError, SchemaError
+from oddins_pipeline.logs import redact
 from oddins_pipeline.pipeline.session import request_account
 
-Check = Callable[[], str]
-Line = tuple[str, bool]
-"""A check's name and whether it passed."""
+
+class Report:
+    """Prints a line for each part of the set-up; `failed` once one of them is not in order."""
+
+    failed = False
+
+    def say(self, name: str, message: str, *, passed: bool) -> None:
+        """One result."""
+        self.failed |= not passed
+        show_wrapped(f"{'ok   ' if passed else 'FAIL '} {name}: {redact(message)}")
+
+    def note(self, name: str, message: str) -> None:
+        """What is neither in order nor wrong."""
+        show_wrapped(f"note  {name}: {message}")
+
+    def attempt(self, name: str, check: Callable[[], str]) -> bool:
+        """The result of a check, which raises OddinsError when it fails; whether it passed."""
+        try:
+            with database_errors():
+                message = check()
+        except OddinsError as error:
+            self.say(name, str(error), passed=False)
+            return False
+        self.say(name, message, passed=True)
+        return True
 
 
 @click.command(epilog=examples("oddins doctor"))
@@ -29,81 +52,48 @@ Line = tuple[str, bool]
 @click.pass_obj
 def command(app: App, *, sample: bool) -> None:
     """Check environment, database, revision, key, Dagster home and daemon."""
+    report = Report()
     try:
         workspace = app.open(sample=sample)
-    except EmbeddedServerError as error:
-        _say("database", str(error), passed=False)
-        sys.exit(1)
-    click.echo(f"ok    environment: APP_ENV={workspace.settings.app_env}")
-    failed = [name for name, passed in _run(workspace) if not passed]
-    sys.exit(1 if failed else 0)
-
-
-def _run(workspace: Workspace) -> Generator[Line, None, None]:
-    try:
+        click.echo(f"ok    environment: APP_ENV={workspace.settings.app_env}")
         connection = connect(workspace, purpose="doctor")
-    except OddinsError as error:
-        yield _say("database", str(error), passed=False)
-        return
-    with connection:
-        version = connection.info.server_version // 10_000
-        yield _say("database", f"PostgreSQL {version}, UTF8", passed=True)
-        permitted = yield from _rights(workspace, connection)
-        ready = yield from _attempt("revision", lambda: _revision(connection))
-        if ready and permitted:
-            yield from _attempt("key", lambda: _key(workspace, connection))
-        else:
-            _note("key", "not checked before rights and revision are as they should be")
-        yield from _daemon(workspace, connection)
-        yield from _attempt("Dagster home", lambda: _home(workspace.settings))
-        if ready:
-            yield from _attempt("schema", lambda: _schema(connection))
-        else:
-            _note("schema", "not checked before the revision is current")
+    except DatabaseError as error:
+        report.say("database", str(error), passed=False)
+    else:
+        with connection:
+            _examine(report, workspace, connection)
+    sys.exit(1 if report.failed else 0)
 
 
-def _daemon(workspace: Workspace, connection: Connection) -> Generator[Line, None, None]:
+def _examine(report: Report, workspace: Workspace, connection: Connection) -> None:
+    version = connection.info.server_version // 10_000
+    report.say("database", f"PostgreSQL {version}, UTF8", passed=True)
+    problems = load_readiness(connection).problems(workspace)
+    for problem in problems:
+        report.say("rights", problem, passed=False)
+    if not problems:
+        report.say("rights", "the role may do all that a sync does", passed=True)
+    ready = report.attempt("revision", lambda: _revision(connection))
+    if ready and not problems:
+        report.attempt("key", lambda: _key(workspace, connection))
+    else:
+        report.note("key", "not checked before rights and revision are as they should be")
+    _daemon(report, workspace, connection)
+    report.attempt("Dagster home", lambda: _home(workspace.settings))
+    if ready:
+        report.attempt("schema", lambda: _schema(connection))
+    else:
+        report.note("schema", "not checked before the revision is current")
+
+
+def _daemon(report: Report, workspace: Workspace, connection: Connection) -> None:
     """One that does not run is a failure where schedules should start by themselves."""
     with database_errors():
         state = daemon_state(connection)
     if state.running or workspace.settings.automation == "on":
-        yield _say("daemon", state.text, passed=state.running)
+        report.say("daemon", state.text, passed=state.running)
     else:
-        _note("daemon", state.text)
-
-
-def _note(name: str, message: str) -> None:
-    """What is neither in order nor wrong."""
-    show_wrapped(f"note  {name}: {message}")
-
-
-def _attempt(name: str, check: Check) -> Generator[Line, None, bool]:
-    try:
-        with database_errors():
-            message = check()
-    except OddinsError as error:
-        yield _say(name, str(error), passed=False)
-        return False
-    yield _say(name, message, passed=True)
-    return True
-
-
-def _say(name: str, message: str, *, passed: bool) -> tuple[str, bool]:
-    from oddins_pipeline.logs import redact
-
-    show_wrapped(f"{'ok   ' if passed else 'FAIL '} {name}: {redact(message)}")
-    return name, passed
-
-
-def _rights(workspace: Workspace, connection: Connection) -> Generator[Line, None, bool]:
-    """A line for each problem."""
-    found = load_readiness(connection)
-    problems = list(found.problems(workspace))
-    for problem in problems:
-        yield _say("rights", problem, passed=False)
-    if not problems:
-        yield _say("rights", "the role may do all that a sync does", passed=True)
-    return not problems
+        report.note("daemon", state.text)
 
 
 def _revision(connection: Connection) -> str:
