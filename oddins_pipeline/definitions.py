@@ -6,13 +6,12 @@ import dagster as dg
 
 from oddins_pipeline.catalog.lists import LISTS
 from oddins_pipeline.config.settings import load_automation
-from oddins_pipeline.orchestration.assets import catalog, raw_leagues
+from oddins_pipeline.orchestration.assets import build_asset, catalog, raw_leagues
 from oddins_pipeline.orchestration.backfill import backfill_seasons
 from oddins_pipeline.orchestration.checks import build_list_checks, catalog_checks
 from oddins_pipeline.orchestration.io_manager import postgres_io_manager
 from oddins_pipeline.orchestration.jobs import SYNC_JOBS
 from oddins_pipeline.orchestration.pruning import prune_runs
-from oddins_pipeline.orchestration.reference_lists import build_asset
 from oddins_pipeline.orchestration.schedules import build_schedules
 from oddins_pipeline.orchestration.sensors import build_sensors
 from oddins_pipeline.orchestration.session import api_football, sync_session

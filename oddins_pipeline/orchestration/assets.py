@@ -1,6 +1,8 @@
-"""Assets: `raw_leagues`, then the catalog, whose four tables are always written together."""
+"""Assets: `raw_leagues`, then the catalog, whose four tables are always written together; and one
+for each reference list, from its declaration.
+"""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import dagster as dg
@@ -8,6 +10,7 @@ from dagster._core.definitions.dependency import NodeHandle
 from pydantic import Field
 
 from oddins_pipeline.catalog.entities import LEAGUES
+from oddins_pipeline.catalog.reference_list import ReferenceList
 from oddins_pipeline.catalog.requests import Params
 from oddins_pipeline.database.payloads import Payload
 from oddins_pipeline.orchestration.checks import evaluations
@@ -16,12 +19,17 @@ from oddins_pipeline.orchestration.jobs import CATALOG, CHECK_STEPS, FIRST, OWNE
 from oddins_pipeline.orchestration.session import RunSession
 from oddins_pipeline.orchestration.table_metadata import response_schema, table_metadata
 from oddins_pipeline.pipeline.league_sync import LEAGUE_SYNC, LeagueFilter
+from oddins_pipeline.pipeline.list_sync import list_sync
 from oddins_pipeline.pipeline.sync import Sync, SyncPlan
 from oddins_pipeline.schema import CATALOG as ALL_TABLES
 
 TABLES = {name: ALL_TABLES[name] for name in LEAGUES.tables}
 
-GROUP = "catalog"
+OURS: dict[str, Any] = {
+    "group_name": "catalog",
+    "owners": OWNERS,
+    "io_manager_key": "postgres_io_manager",
+}
 
 RAW_METADATA = {
     "dagster/table_name": "public.provider_payloads",
@@ -57,6 +65,18 @@ class LeaguesConfig(SyncConfig):
     current: bool = Field(False, description="Only each league's current or last season.")
 
 
+def _requested(**options: Any) -> Callable[[Callable[..., Any]], dg.AssetsDefinition]:
+    """An asset whose content is requested from the provider."""
+    decorator: Callable[[Callable[..., Any]], dg.AssetsDefinition] = dg.asset(
+        **OURS,
+        kinds={"python", "postgres"},
+        required_resource_keys={"sync_session", "api_football"},
+        op_tags=FIRST,
+        **options,
+    )
+    return decorator
+
+
 def fetch(
     context: dg.AssetExecutionContext, plan: SyncPlan[Any], config: SyncConfig, params: Params
 ) -> dg.Output[Any]:
@@ -70,14 +90,8 @@ def fetch(
         return versioned(client.fetch(plan.entity.path, params))
 
 
-@dg.asset(
+@_requested(
     name=RAW,
-    group_name=GROUP,
-    owners=OWNERS,
-    kinds={"python", "postgres"},
-    io_manager_key="postgres_io_manager",
-    required_resource_keys={"sync_session", "api_football"},
-    op_tags=FIRST,
     description="The provider's response to `/leagues`, byte for byte, in `provider_payloads`."
     " One request; a response whose content the tables show already is not stored again.",
     metadata=RAW_METADATA,
@@ -87,6 +101,22 @@ def raw_leagues(context: dg.AssetExecutionContext, config: LeaguesConfig) -> dg.
     """Fetches one response, or loads the archived one with `replay`."""
     query = LeagueFilter(config.season, config.country, config.league, config.current)
     return fetch(context, LEAGUE_SYNC, config, query.params)
+
+
+def build_asset(spec: ReferenceList) -> dg.AssetsDefinition:
+    """The asset of a reference list: fetched, archived, validated and published in one step."""
+
+    @_requested(
+        name=spec.name,
+        description=f"{spec.description} One request to `{spec.path}`. Nothing is ever deleted:"
+        " what the provider no longer lists gets `delisted_at`.",
+        metadata=table_metadata(ALL_TABLES[spec.name]),
+        code_version=str(spec.entity.normaliser),
+    )
+    def materialize(context: dg.AssetExecutionContext, config: SyncConfig) -> dg.Output[Any]:
+        return fetch(context, list_sync(spec), config, {})
+
+    return materialize
 
 
 def versioned(value: Any, **options: Any) -> dg.Output[Any]:
@@ -101,10 +131,8 @@ def versioned(value: Any, **options: Any) -> dg.Output[Any]:
     outs={
         name: dg.AssetOut(
             description=table.info["doc"] + _KEPT,
-            group_name=GROUP,
-            owners=OWNERS,
+            **OURS,
             kinds={"postgres"},
-            io_manager_key="postgres_io_manager",
             is_required=False,
             metadata=table_metadata(table),
             code_version=str(LEAGUES.normaliser),
