@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 from pathlib import Path
 from urllib.request import getproxies
 from zoneinfo import ZoneInfo
@@ -68,6 +69,7 @@ def certificate_problems() -> Iterator[str]:
         yield f"SSL_CERT_DIR is not a directory that `openssl rehash` has prepared; {fix}"
 
 
+@lru_cache(maxsize=1)  # settings are read several times, and a bundle takes 30 ms each time
 def _is_certificate_file(name: str) -> bool:
     import ssl
 

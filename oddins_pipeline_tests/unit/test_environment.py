@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import ssl
 from pathlib import Path
 
 import certifi
@@ -149,3 +151,13 @@ def test_no_proxy_takes_networks(
     monkeypatch.setenv("HTTPS_PROXY", "proxy.example:3128")
     assert proxy_of(url) == (None if direct else "http://proxy.example:3128")
     Transport(url, {}, RequestLimits()).close()
+
+
+def test_a_file_of_certificates_is_loaded_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("SSL_CERT_FILE", str(shutil.copy(certifi.where(), tmp_path)))
+    monkeypatch.delenv("SSL_CERT_DIR", raising=False)
+    load_settings()
+    monkeypatch.setattr(ssl, "create_default_context", lambda **_: pytest.fail("loaded again"))
+    load_settings()
