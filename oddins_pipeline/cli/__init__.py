@@ -89,7 +89,7 @@ def cli(ctx: click.Context) -> None:
 def main() -> None:
     """Entry point: an expected failure is one sentence on stderr and its exit code."""
     stdout, interrupts = open_streams(), Interrupts()
-    app = App(as_json=_wants_json(sys.argv))
+    app = App(as_json=_wants_json(sys.argv), interrupted=interrupts.first)
     code = _run(app)
     interrupted = interrupts.end()
     sys.stdout.flush()

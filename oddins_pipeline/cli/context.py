@@ -58,9 +58,11 @@ class Group(click.Group):
 class App:
     """The object of every command's context (`@click.pass_obj`)."""
 
-    def __init__(self, *, as_json: bool = False) -> None:
+    def __init__(self, *, as_json: bool = False, interrupted: Callable[[], object] = bool) -> None:
         self.as_json = as_json
         """Whether stderr carries JSON lines, and so must carry nothing else."""
+        self.interrupted = interrupted
+        """Whether a signal has come that is to end the command."""
         self.committed = False
         """Whether the command has done its work, also when its result cannot be written."""
         self.exact = False

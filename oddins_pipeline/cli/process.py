@@ -86,6 +86,7 @@ class Interrupts:
     """SIGTERM and SIGHUP interrupt a command as Ctrl-C does; which came first is remembered."""
 
     def __init__(self) -> None:
+        self._received = b""
         self._read, write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(write, False)
@@ -98,16 +99,19 @@ class Interrupts:
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
                 signal.signal(number, handler)
 
+    def first(self) -> int | None:
+        """The first signal that has come, also one that a library has taken for itself."""
+        with suppress(BlockingIOError):
+            self._received += os.read(self._read, 4096)
+        return next((number for number in self._received if number in ENDINGS), None)
+
     def end(self) -> int | None:
         """The exit code of the first signal, if any; from here on signals end the process."""
         for number in ENDINGS:
             if signal.getsignal(number) is not signal.SIG_IGN:
                 signal.signal(number, signal.SIG_DFL)
-        try:
-            received = os.read(self._read, 4096)
-        except BlockingIOError:
-            return None
-        return next((128 + number for number in received if number in ENDINGS), None)
+        first = self.first()
+        return 128 + first if first else None
 
 
 def _as_sigterm(_number: int, _frame: FrameType | None) -> None:

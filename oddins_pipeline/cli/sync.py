@@ -199,7 +199,8 @@ def _sync(
         if not options.dry_run:
             dagster_home(workspace.settings)
         key = SyncKey(plan.entity, full=not params)
-        with _session(workspace, key, params, options, run_id) as session:
+        with _session(app, workspace, key, options, run_id) as session:
+            logger.info(f"starting the {plan.entity.label} sync", extra=params)
             if "country" in params and not options.force:
                 require_country(session.connection, params["country"])
             if options.dry_run:
@@ -233,18 +234,16 @@ def _check_sample(options: Options) -> None:
 
 @contextmanager
 def _session(
-    workspace: Workspace, key: SyncKey, params: Params, options: Options, run_id: str
+    app: App, workspace: Workspace, key: SyncKey, options: Options, run_id: str
 ) -> Iterator[Session]:
     """The command's session; its failure is logged once, and recorded."""
-    label = key.entity.label
     environment = {"app_env": workspace.settings.app_env, "sample": workspace.target.sample}
     logger.info("worker started", extra=environment)
     try:
         with (
-            _interrupts(),
+            _interrupts(app),
             open_session(workspace, run_id=run_id, lock_timeout=options.lock_timeout) as session,
         ):
-            logger.info(f"starting the {label} sync", extra=params)
             yield session
     except (LockHeldError, UsageError):
         raise
@@ -255,12 +254,16 @@ def _session(
 
 
 @contextmanager
-def _interrupts() -> Iterator[None]:
-    """Where Dagster handles no signal yet, or none any more."""
+def _interrupts(app: App) -> Iterator[None]:
+    """After a signal every error is its consequence, whatever Dagster or a driver made of it."""
     try:
         yield
-    except KeyboardInterrupt:
-        raise InterruptedSyncError from None
+    except UsageError:
+        raise
+    except BaseException as error:
+        if isinstance(error, KeyboardInterrupt) or app.interrupted():
+            raise InterruptedSyncError from None
+        raise
 
 
 def _materialize(session: Session, entity: Entity, ops: dict[str, Any]) -> SyncResult:
