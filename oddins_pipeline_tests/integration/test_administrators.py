@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -197,3 +200,27 @@ def test_a_default_directory_that_cannot_be_made_is_named_before_any_connection(
             assert done.code == (1 if environment and command == ("doctor",) else 2)
     assert "/leagues" not in {path for _, path, _ in service.provider.requests}
     assert service.query("SELECT count(*) FROM provider_sync_state") == [(0,)]
+
+
+@pytest.mark.parametrize("isolation", ["serializable", "repeatable read"])
+def test_upgrades_and_a_sync_at_once_succeed_under_any_default_isolation(
+    service: Service, tmp_path: Path, isolation: str
+) -> None:
+    with psycopg.connect(service.database, autocommit=True) as admin:
+        admin.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
+        statement = sql.SQL("ALTER DATABASE {} SET default_transaction_isolation = {}")
+        admin.execute(statement.format(sql.Identifier(admin.info.dbname), isolation))
+    commands = (["db", "upgrade"], ["db", "upgrade"], ["sync", "leagues", "--lock-timeout", "60"])
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-m", "oddins_pipeline", *command],
+            env={**os.environ, **service.environment()},
+            cwd=tmp_path,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+        for command in commands
+    ]
+    shown = [process.communicate(timeout=120)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], shown

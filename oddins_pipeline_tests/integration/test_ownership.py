@@ -33,6 +33,10 @@ from oddins_pipeline_tests.support.service import Service, at_database, clone
 Status = dg.DagsterRunStatus
 HERE, ELSEWHERE = "oddins_pipeline.definitions", "somewhere.else"
 SETTINGS = AutomationSettings(_env_file=None)
+AN_HOUR_AGO = (
+    "UPDATE dagster.runs SET create_timestamp = create_timestamp - interval '1 hour',"
+    " start_time = extract(epoch FROM now()) - 3600 WHERE status = 'STARTED' RETURNING 1"
+)
 LAST_ERRORS = "SELECT last_error FROM provider_sync_state WHERE last_error IS NOT NULL"
 
 
@@ -134,6 +138,9 @@ def test_a_neighbors_run_is_neither_failed_nor_waited_for_nor_recorded(
     assert run.run_id[:8] not in str(tick(instance, "catch_up_sensor").skip_message)
     tick(instance, "sync_failure_sensor")
     assert service.sync().code == 0, "the command looks for orphans, too"
+    service.query(AN_HOUR_AGO)
+    metrics = service.run("metrics", **service.environment()).stdout
+    assert "\noddins_orphaned_runs 0.0\n" in metrics
     found = instance.get_run_by_id(run.run_id)
     assert found is not None
     assert found.status is Status.STARTED

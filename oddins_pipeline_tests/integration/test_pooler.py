@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import shutil
 import socket
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Iterator
@@ -14,11 +16,15 @@ from urllib.parse import parse_qs, urlsplit
 
 import pytest
 
+from oddins_pipeline_tests.support.daemon import YAML
+from oddins_pipeline_tests.support.kills import MATERIALIZE
 from oddins_pipeline_tests.support.service import PGBOUNCER, Service
 
 
 @contextmanager
-def pgbouncer(url: str, directory: Path, mode: str) -> Iterator[str]:
+def pgbouncer(
+    url: str, directory: Path, mode: str, ignored: str = "extra_float_digits,options"
+) -> Iterator[str]:
     """A pool in `mode` in front of the database; yields the address through it."""
     parts = urlsplit(url)
     host = parse_qs(parts.query)["host"][0]
@@ -31,7 +37,7 @@ def pgbouncer(url: str, directory: Path, mode: str) -> Iterator[str]:
         f"[databases]\n{name} = host={host} port=5432 user=postgres\n[pgbouncer]\n"
         f"listen_addr = 127.0.0.1\nlisten_port = {port}\nunix_socket_dir =\nauth_type = any\n"
         f"auth_file = {directory}/users.txt\npool_mode = {mode}\nlogfile = {directory}/log\n"
-        f"ignore_startup_parameters = extra_float_digits,options\n"
+        f"ignore_startup_parameters = {ignored}\n"
     )
     owner = Path(host).stat()
     os.chown(directory, owner.st_uid, owner.st_gid)
@@ -72,3 +78,37 @@ def test_a_pooler_that_breaks_session_locks_is_noticed_before_anything_is_fetche
     assert "Traceback" not in done.stderr
     assert service.provider.requests == []
     assert service.query("SELECT count(*) FROM pg_locks WHERE locktype = 'advisory'") == [(0,)]
+
+
+@pytest.mark.skipif(not Path(PGBOUNCER).exists(), reason="listed as left out")
+@pytest.mark.parametrize("ignored", ["extra_float_digits,options", "extra_float_digits"])
+def test_dagsters_storage_behind_a_pooler_works_or_refuses_before_anything_is_fetched(
+    service: Service, tmp_path: Path, ignored: str
+) -> None:
+    """PgBouncer 1.20 and later takes `options` for itself; earlier ones ignore or refuse it."""
+    shutil.copy(YAML, tmp_path)
+    with (
+        tempfile.TemporaryDirectory(prefix="oddins-pgbouncer-") as directory,
+        pgbouncer(service.database, Path(directory), "session", ignored) as through,
+    ):
+        place = {"DATABASE_URL": through, "DAGSTER_HOME": str(tmp_path)}
+        done = service.sync(**place)
+        run = subprocess.run(
+            [sys.executable, *MATERIALIZE],
+            env={**os.environ, **service.environment(), **place},
+            cwd=tmp_path,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+    tables = "SELECT 1 FROM pg_tables WHERE schemaname = 'public' AND tablename = 'event_logs'"
+    assert service.query(tables) == []
+    if done.code == run.returncode == 0:
+        assert service.query("SELECT DISTINCT status FROM dagster.runs") == [("SUCCESS",)]
+        return
+    assert (done.code, run.returncode) == (1, 1)
+    for shown in (done.logs[-1]["message"], run.stderr.splitlines()[-1]):
+        assert "Dagster's storage" in shown
+        assert "options" in shown
+    assert service.provider.requests == []
