@@ -15,7 +15,7 @@ from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database.connection import Connection, database_errors
 from oddins_pipeline.database.payloads import source_mismatch
 from oddins_pipeline.database.revision import VERSION_TABLE
-from oddins_pipeline.errors import SchemaError, SourceMismatchError
+from oddins_pipeline.errors import DatabaseError, SchemaError, SourceMismatchError
 
 _WRITE = ("SELECT", "INSERT", "UPDATE")
 NEEDED: dict[str, tuple[str, ...]] = {
@@ -58,6 +58,21 @@ FROM (SELECT) AS one LEFT JOIN (
     FROM provider_payloads p JOIN provider_sources s ON s.id = p.source_id
     WHERE p.published_at IS NOT NULL LIMIT 1) AS s ON true
 """  # noqa: S608 - a constant
+
+# How many further connections the limits of the role, the database and the server allow.
+_FREE_CONNECTIONS = """
+WITH sessions AS (SELECT * FROM pg_stat_activity WHERE datid IS NOT NULL AND usesysid IS NOT NULL)
+SELECT least(
+    CASE WHEN NOT rolsuper AND rolconnlimit >= 0
+        THEN rolconnlimit - (SELECT count(*) FROM sessions WHERE usesysid = r.oid) END,
+    CASE WHEN NOT rolsuper AND datconnlimit >= 0
+        THEN datconnlimit - (SELECT count(*) FROM sessions WHERE datid = d.oid) END,
+    current_setting('max_connections')::int - (SELECT count(*) FROM sessions)
+        - CASE WHEN rolsuper THEN 0
+            ELSE current_setting('superuser_reserved_connections')::int END)
+FROM pg_roles r, pg_database d
+WHERE rolname = session_user AND datname = current_database()
+"""
 
 
 @dataclass(frozen=True)
@@ -158,3 +173,16 @@ def load_readiness(
     assert state is not None
     revision, *source = state
     return Readiness(found, revision, (source[0], source[1]) if source[0] else None)
+
+
+def require_connection(connection: Connection) -> None:
+    """Raises DatabaseError when the limits allow no further connection: in the middle of a run,
+    Dagster's storage needs a second one.
+    """
+    with database_errors():
+        row = connection.execute(_FREE_CONNECTIONS).fetchone()
+    if row and row[0] < 1:
+        raise DatabaseError(
+            "too many connections for role, database or server: a sync needs three; raise"
+            " CONNECTION LIMIT or max_connections, or end other sessions"
+        )

@@ -11,6 +11,7 @@ from dagster._core.instance import InstanceRef
 from oddins_pipeline.catalog.entities import Entity
 from oddins_pipeline.config.dagster_home import dagster_home
 from oddins_pipeline.config.settings import Settings
+from oddins_pipeline.database.readiness import require_connection
 from oddins_pipeline.errors import OddinsError, RunFailedError
 from oddins_pipeline.orchestration.failures import step_failure
 from oddins_pipeline.orchestration.jobs import COMMAND_TAG
@@ -33,6 +34,7 @@ def run_job(
     with storage_errors(), open_instance(workspace.settings) as instance:
         owner = load_owner(session.connection)
         fail_orphaned_runs(instance, session.connection, workspace, owner)
+        require_connection(session.connection)
         result = job.execute_in_process(
             run_config={
                 "ops": ops,

@@ -81,7 +81,10 @@ def test_a_reader_reads_the_catalog_and_the_feed_and_nothing_else(service: Servi
 def test_a_role_that_is_not_there_is_one_sentence(service: Service) -> None:
     done = service.run("db", "grant-read", "no body", DATABASE_URL=service.database)
     assert done.code == 1
-    assert 'there is no role no body; make it first: CREATE ROLE "no body" LOGIN' in done.stderr
+    assert (
+        'there is no role no body; make it first: CREATE ROLE "no body" LOGIN'
+        in done.logs[-1]["message"]
+    )
 
 
 def limited(service: Service, *statements: str) -> Service:
@@ -199,3 +202,19 @@ def test_a_sync_works_on_several_hosts_and_a_percent_encoded_socket(service: Ser
     done = service.sync(DATABASE_URL=url)
     assert done.code == 0, done.stderr
     assert service.query("SELECT count(*) > 0 FROM dagster.runs") == [(True,)]
+
+
+def test_too_few_connections_stop_a_sync_before_its_request(service: Service) -> None:
+    least = limited(service)
+    assert least.sync().code == 0, "Dagster's tables are made"
+    for connections in (1, 2, 3):
+        role = f"limited_{service.query('SELECT current_database()')[0][0]}"
+        statement = f"ALTER ROLE {{}} CONNECTION LIMIT {connections}"
+        execute(service.database, statement, role)
+        asked = len(service.provider.requests)
+        done = least.sync("--force")
+        assert done.code == (0 if connections == 3 else 1), done.stderr
+        if done.code:
+            assert "too many connections" in done.logs[-1]["message"]
+            assert "Traceback" not in done.stderr
+            assert len(service.provider.requests) == asked
