@@ -93,3 +93,13 @@ def test_the_sensor_records_a_failure_once_and_never_over_a_later_success(
     lost_run(instance, owner_of(service.database), 0, opened=True)
     evaluate_failures(dg.build_sensor_context(instance=instance, cursor=context.cursor))
     assert service.query(STATE)[0][0] is True, "a run of another clock hides no later one"
+
+
+def test_a_failure_that_is_found_after_a_later_success_is_no_failure_now(
+    instance: dg.DagsterInstance, service: Service
+) -> None:
+    assert service.sync().code == 0
+    lost_run(instance, owner_of(service.database), 2, opened=True)
+    assert service.sync().code == 0
+    evaluate_failures(dg.build_sensor_context(instance=instance))
+    assert service.query(STATE)[0][0] is not True
