@@ -15,8 +15,8 @@ from oddins_pipeline_tests.support.responses import body_of
 from oddins_pipeline_tests.support.ui import LOCATION, Page, opened, served
 
 
-def take(page: Page, directory: Path, provider: SampleProvider) -> None:
-    """Two days of the catalog, then a failed run, a backfill, and the automation."""
+def take(page: Page, directory: Path) -> None:
+    """Two days of the catalog, then its graph, an asset, a check and the automation."""
     for day in (1, 2):
         page.materialize_all()
         page.wait_for_runs(day)
@@ -27,24 +27,16 @@ def take(page: Page, directory: Path, provider: SampleProvider) -> None:
     page.read("rows_updated", "changes")
     page.picture(directory / "changes.png")
     page.open("/assets/leagues?view=overview")
-    page.read("rows_updated", "row_count_change")
+    page.click("Plots")
+    page.read("rows_updated")
     page.picture(directory / "asset.png")
     page.open("/assets/seasons?view=checks")
     page.click("one_current")
     page.read("More than one current season")
     page.picture(directory / "checks.png")
-    provider.bodies = None
-    page.launch_backfill("2025", "2024")
-    page.wait_for_backfill()
-    page.picture(directory / "backfill.png")
     page.open("/automation")
     page.read("daily_league_sync", "catch_up_sensor", "weekly_pruning")
     page.picture(directory / "automation.png")
-    provider.script("suspended")
-    page.materialize_all()
-    page.open_failed_run()
-    page.read("STEP_FAILURE", "suspended the account")
-    page.picture(directory / "failed.png")
 
 
 def main(directory: Path) -> None:
@@ -62,7 +54,7 @@ def main(directory: Path) -> None:
             "API_FOOTBALL_BASE_URL": provider.url,
         }
         with served(home, **environment) as address, opened(address, home / "profile") as page:
-            take(page, directory, provider)
+            take(page, directory)
     shutil.rmtree(home, ignore_errors=True)
 
 

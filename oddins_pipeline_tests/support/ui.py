@@ -168,22 +168,6 @@ class Page:
             self.read("Missing partitions")
             time.sleep(1)
 
-    def wait_for_backfill(self) -> None:
-        """Until the page of the newest backfill says that it succeeded."""
-        self.open("/overview/backfills")
-        deadline = time.monotonic() + PATIENCE
-        while "Completed" not in self.text().split():
-            assert time.monotonic() < deadline, self.text()
-            time.sleep(0.5)
-
-    def open_failed_run(self) -> None:
-        """Waits for a failure in the list of runs, and opens that run's page."""
-        self.open("/runs")
-        self.read("Failure")
-        path = "//*[normalize-space()='Failure']/ancestor::tr//a[contains(@href, '/runs/')]"
-        href = self.browser.find_elements(By.XPATH, path)[0].get_attribute("href")
-        self.browser.get(str(href))
-
     def wait_for_runs(self, runs: int) -> None:
         """Until the list of runs shows so many successes. Raises AssertionError on a failure."""
         self.open("/runs")
