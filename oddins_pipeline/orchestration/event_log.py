@@ -6,32 +6,33 @@ or a run changes its status. So no status is visible before the events that led 
 
 from __future__ import annotations
 
+import atexit
 import threading
+import weakref
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
 
-from dagster import DagsterEventType, EventLogEntry
+from dagster import DagsterEventType, DagsterExecutionInterruptedError, EventLogEntry
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
 from dagster._core.storage.event_log import SqlEventLogStorageTable
 from dagster_postgres import PostgresEventLogStorage
 from dagster_postgres.event_log.event_log import CHANNEL_NAME
-from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy import Text, cast, func
 from sqlalchemy.engine import Connection
-from sqlalchemy.exc import DBAPIError
 
-from oddins_pipeline.orchestration.storage_session import ANSWER_S, raise_if_interrupted
+from oddins_pipeline.orchestration.storage_session import ANSWER_S, interruption
 
 DELAY_S = 0.2
 ID = SqlEventLogStorageTable.c.id
+_storages: weakref.WeakSet[EventLogStorage] = weakref.WeakSet()
 # Dagster's own storage sends it for instances of older versions.
 NOTIFY = func.pg_notify(CHANNEL_NAME, SqlEventLogStorageTable.c.run_id + "_" + cast(ID, Text))
 
 
 class EventLogStorage(PostgresEventLogStorage):
-    """dagster-postgres's event log behind a queue. An error of a batch is raised by the next call
-    that stores an event of Dagster's or reads, as the source of truth must not miss one silently.
+    """dagster-postgres's event log behind a queue. An error of a batch is raised by the next event
+    of Dagster's in each run concerned: no run succeeds whose events are lost.
     """
 
     def __init__(self, *args: Any, **options: Any) -> None:
@@ -40,8 +41,9 @@ class EventLogStorage(PostgresEventLogStorage):
         self._queueing = threading.Lock()
         self._writing = threading.Lock()
         self._writer: int | None = None
-        self._error: Exception | None = None
+        self._errors: dict[str, Exception] = {}
         super().__init__(*args, **options)
+        _storages.add(self)
 
     def store_event(self, event: EventLogEntry) -> None:
         """Queues the event; a run's status follows its event, so that one is stored at once.
@@ -51,14 +53,12 @@ class EventLogStorage(PostgresEventLogStorage):
         with self._queueing:
             self._pending.append(event)
             first = len(self._pending) == 1
-        if event.is_dagster_event and _changes_status(event):
+        if not event.run_id or (event.is_dagster_event and _changes_status(event)):
             self.flush()
         elif first:
-            timer = threading.Timer(DELAY_S, self._flush_later)
-            timer.daemon = True
-            timer.start()
-        if event.is_dagster_event:
-            self._raise_error()
+            self._start_timer()
+        if event.is_dagster_event and event.run_id in self._errors:
+            raise self._errors.pop(event.run_id)
 
     def store_event_batch(self, events: Sequence[EventLogEntry]) -> None:
         """Queues the events."""
@@ -66,23 +66,13 @@ class EventLogStorage(PostgresEventLogStorage):
             self.store_event(event)
 
     def flush(self) -> None:
-        """Stores what is pending. Raises what this, or storing an earlier batch, raised."""
-        if self._writer != threading.get_ident():  # writing reads, too
-            self._store_pending()
-            self._raise_error()
-
-    def _flush_later(self) -> None:
-        with suppress(DBAPIError, DagsterPostgresException):  # the next call connects, or raises
-            self._store_pending()
-
-    def _raise_error(self) -> None:
-        error, self._error = self._error, None
-        if error is not None:
-            raise error
-
-    def _store_pending(self) -> None:
+        """Stores what is pending. Raises DagsterPostgresException, DBAPIError without a connection:
+        then it is still pending.
+        """
+        if self._writer == threading.get_ident():  # writing reads, too
+            return
         while not self._writing.acquire(timeout=ANSWER_S):
-            raise_if_interrupted()
+            interruption.check()
         try:
             self._writer = threading.get_ident()
             if self._pending:
@@ -90,6 +80,20 @@ class EventLogStorage(PostgresEventLogStorage):
         finally:
             self._writer = None
             self._writing.release()
+
+    def _start_timer(self) -> None:
+        timer = threading.Timer(DELAY_S, self._flush_later)
+        timer.daemon = True
+        try:
+            timer.start()
+        except RuntimeError:  # no further thread, or the interpreter ends
+            self.flush()
+
+    def _flush_later(self) -> None:
+        try:
+            self.flush()
+        except Exception:  # noqa: BLE001 - whoever waits for the log raises it
+            self._start_timer()
 
     def _store_batch(self) -> None:
         events: list[EventLogEntry] = []
@@ -101,9 +105,9 @@ class EventLogStorage(PostgresEventLogStorage):
                 ids = [row[0] for row in connection.execute(insert)]
             self._index(events, ids)
         except Exception as error:
-            if not events:  # no connection: they are still pending
+            if not events:
                 raise
-            self._error = error
+            self._errors |= {event.run_id: error for event in events}
 
     def _index(self, events: Sequence[EventLogEntry], ids: Sequence[int]) -> None:
         stored = list(zip(events, ids, strict=True))
@@ -132,8 +136,10 @@ class EventLogStorage(PostgresEventLogStorage):
 
     def dispose(self) -> None:
         """Stores what is pending."""
-        self.flush()
-        super().dispose()
+        try:
+            self.flush()
+        finally:
+            super().dispose()
 
 
 def _changes_status(event: EventLogEntry) -> bool:
@@ -145,3 +151,11 @@ def _changes_status(event: EventLogEntry) -> bool:
 def _concerns_asset(event: EventLogEntry) -> bool:
     kind = event.dagster_event_type
     return kind in ASSET_EVENTS and event.get_dagster_event().asset_key is not None
+
+
+@atexit.register
+def _flush_all() -> None:
+    """An instance that nobody disposed of: a script's."""
+    for storage in list(_storages):
+        with suppress(Exception, DagsterExecutionInterruptedError):
+            storage.flush()

@@ -31,7 +31,7 @@ from oddins_pipeline.orchestration.failures import (
 from oddins_pipeline.orchestration.jobs import CHECK_STEPS, PAYLOAD_TAG, STEPS, VERSION_TAG, WRITES
 from oddins_pipeline.orchestration.ownership import Owner, load_owner, location_of
 from oddins_pipeline.orchestration.runs import fail_orphaned_runs, keys_of
-from oddins_pipeline.orchestration.storage_session import interrupted
+from oddins_pipeline.orchestration.storage_session import interruption
 from oddins_pipeline.pipeline.failures import RunFailure, record_failure
 from oddins_pipeline.pipeline.session import Session, open_session
 from oddins_pipeline.pipeline.sync import Publication, Sync
@@ -111,7 +111,7 @@ class RunSession:
         except BaseException as error:
             self.finish(*WRITES[entity.name], CHECK_STEPS[entity.name])
             if isinstance(error, dg.DagsterExecutionInterruptedError):
-                interrupted.set()
+                interruption.note()
             if not isinstance(error, OddinsError):
                 raise
             progress.error, progress.failed_at = error, datetime.now(timezone.utc)

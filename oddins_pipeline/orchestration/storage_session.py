@@ -36,18 +36,38 @@ SELECT current_setting('search_path') = %(schema)s, (
 )
 """
 
-interrupted = threading.Event()
-"""Set when a signal has ended a step or a wait: what follows must not hang either."""
 _connecting = threading.local()
 
 
-def raise_if_interrupted() -> None:
-    """Raises DagsterExecutionInterruptedError after a signal, one that Dagster holds back too."""
-    if threading.current_thread() is threading.main_thread() and (
-        interrupted.is_set() or check_captured_interrupt()
-    ):
-        interrupted.set()
-        raise DagsterExecutionInterruptedError
+class Interruption:
+    """When a signal came: waits go on for `GRACE_S`, so that a run can record its end; after that
+    nothing hangs any more.
+    """
+
+    GRACE_S = 2.0
+
+    def __init__(self) -> None:
+        """None came yet."""
+        self.noted_at: float | None = None
+
+    def note(self) -> None:
+        """A signal came."""
+        if self.noted_at is None:
+            self.noted_at = time.monotonic()
+
+    def check(self) -> None:
+        """Raises DagsterExecutionInterruptedError after a signal, one that Dagster holds back too,
+        in the thread that signals interrupt.
+        """
+        if threading.current_thread() is not threading.main_thread():
+            return
+        if check_captured_interrupt():
+            self.note()
+        if self.noted_at is not None and time.monotonic() > self.noted_at + self.GRACE_S:
+            raise DagsterExecutionInterruptedError
+
+
+interruption = Interruption()
 
 
 def wait(connection: Any) -> None:
@@ -58,11 +78,11 @@ def wait(connection: Any) -> None:
             descriptors = [connection.fileno()]
             reads = (descriptors, []) if state == POLL_READ else ([], descriptors)
             if not any(select.select(*reads, [], ANSWER_S)):
-                raise_if_interrupted()
+                interruption.check()
                 if deadline and time.monotonic() > deadline:
                     raise psycopg2.OperationalError("connection timeout expired")
     except KeyboardInterrupt:
-        interrupted.set()
+        interruption.note()
         raise
 
 

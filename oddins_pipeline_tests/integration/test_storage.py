@@ -2,10 +2,13 @@
 
 import os
 import socket
+import subprocess
+import sys
 from collections.abc import Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing, contextmanager
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote
 
 import psycopg
@@ -13,6 +16,7 @@ import pytest
 from dagster import DagsterEventType, DagsterInstance, EventLogEntry, asset, materialize
 from dagster._core.instance.ref import InstanceRef
 from dagster._serdes import serialize_value
+from dagster_postgres.utils import DagsterPostgresException
 from sqlalchemy import (
     Column,
     Index,
@@ -46,6 +50,7 @@ PHASES = (
     DagsterEventType.ASSET_MATERIALIZATION,
     DagsterEventType.RUN_SUCCESS,
 )
+LOG_LINE = "report_engine_event('one', job_name='any', run_id='r')"
 PASSWORD = "pass/w@rd-4711"  # noqa: S105 - the local socket asks for none
 DAGSTER_YAML = Path(workspace.__file__).parents[2] / "dagster.yaml"
 pytestmark = pytest.mark.filterwarnings("ignore:Handling yaml-defined logging:dagster.BetaWarning")
@@ -234,6 +239,40 @@ def test_events_that_cannot_be_stored_fail_the_run(url: str, dagster_home: Path)
     ):
         materialize([breaks_the_log], instance=instance)
     assert query(url, "SELECT status FROM dagster.runs") != [("SUCCESS",)]
+    module._engine.cache_clear()
+
+
+def test_a_script_that_ends_at_once_loses_no_event(url: str, dagster_home: Path) -> None:
+    for report in ("report_runless_asset_event(dg.AssetMaterialization('a'))", LOG_LINE):
+        script = f"import dagster as dg; instance = dg.DagsterInstance.get(); instance.{report}"
+        subprocess.run(
+            [sys.executable, "-c", script],
+            env={**os.environ, "DATABASE_URL": url, "DAGSTER_HOME": str(dagster_home)},
+            check=True,
+        )
+    assert len(query(url, "SELECT id FROM dagster.event_logs")) == 2
+
+
+def test_events_wait_for_a_connection_and_are_stored_without_being_asked_for(
+    url: str, dagster_home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with DagsterInstance.from_config(str(dagster_home)) as instance:
+        storage = instance.event_log_storage
+        refused: list[int] = []
+        connect = storage._connect  # type: ignore[attr-defined]
+
+        def refusing() -> Any:
+            if len(refused) < 2:
+                refused.append(1)
+                raise DagsterPostgresException("too many connections")
+            return connect()
+
+        monkeypatch.setattr(storage, "_connect", refusing)
+        instance.report_engine_event("late", job_name="any", run_id="r")
+        wait_for(
+            lambda: bool(query(url, "SELECT 1 FROM dagster.event_logs")), seconds=10, what="it"
+        )
+    assert len(refused) == 2
     module._engine.cache_clear()
 
 
