@@ -88,7 +88,7 @@ def build_sensors(settings: AutomationSettings) -> list[dg.SensorDefinition]:
             name="catch_up_sensor",
             evaluation_fn=evaluate_catch_up,
             jobs=list(SYNC_JOBS),
-            minimum_interval_seconds=120,
+            minimum_interval_seconds=60,
             **ours,
             description="Requests a full sync of what is stale, with growing pauses; writes the"
             " events of a stale catalog and of a subscription that ends.",

@@ -228,7 +228,6 @@ def _tables(engine: Engine) -> frozenset[str]:
     if not visible:
         raise SchemaError(
             f"the search path of Dagster's storage is not {SCHEMA}: a pooler ignores the"
-            " connection parameter `options`. Connect to PostgreSQL directly, or without"
-            " `options` in the pooler's ignore_startup_parameters"
+            " connection parameter `options`. Connect to PostgreSQL directly"
         )
     return frozenset(dialect.tables)

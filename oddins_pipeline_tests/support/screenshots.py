@@ -15,8 +15,10 @@ from oddins_pipeline_tests.support.responses import body_of
 from oddins_pipeline_tests.support.ui import LOCATION, Page, opened, served
 
 
-def take(page: Page, directory: Path) -> None:
-    """Two days of the catalog, then its graph, an asset, a check and the automation."""
+def take(page: Page, provider: SampleProvider, directory: Path) -> None:
+    """Two days of the catalog, then its graph, an asset, a check, the automation, a backfill of two
+    seasons and a run that failed.
+    """
     for day in (1, 2):
         page.materialize_all()
         page.wait_for_runs(day)
@@ -37,6 +39,19 @@ def take(page: Page, directory: Path) -> None:
     page.open("/automation")
     page.read("daily_league_sync", "catch_up_sensor", "weekly_pruning")
     page.picture(directory / "automation.png")
+    page.launch_backfill("2023", "2024")
+    page.wait_for_runs(4)
+    page.open("/runs?tab=backfills")
+    page.click_link("/runs/b/")
+    page.read("Success", "2 partitions")
+    page.picture(directory / "backfill.png")
+    provider.script("suspended")
+    page.materialize_all()
+    page.open("/runs")
+    page.read("Failure")
+    page.click_link("/runs/")
+    page.read("RUN_FAILURE")
+    page.picture(directory / "failure.png")
 
 
 def main(directory: Path) -> None:
@@ -54,7 +69,7 @@ def main(directory: Path) -> None:
             "API_FOOTBALL_BASE_URL": provider.url,
         }
         with served(home, **environment) as address, opened(address, home / "profile") as page:
-            take(page, directory)
+            take(page, provider, directory)
     shutil.rmtree(home, ignore_errors=True)
 
 

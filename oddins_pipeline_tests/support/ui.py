@@ -133,6 +133,15 @@ class Page:
             assert time.monotonic() < deadline, f"nothing says {words!r} in\n{self.text()}"
             time.sleep(0.2)
 
+    def click_link(self, path: str) -> None:
+        """Clicks the first visible link to a page below `path`."""
+        where = f"//main//a[contains(@href, '{path}')] | //table//a[contains(@href, '{path}')]"
+        deadline = time.monotonic() + PATIENCE
+        while not (found := self.browser.find_elements(By.XPATH, where)):
+            assert time.monotonic() < deadline, f"no link to {path} in\n{self.text()}"
+            time.sleep(0.2)
+        self._click(found[0])
+
     def _click(self, element: Any) -> None:
         """Clicks also what a popover covers."""
         try:
