@@ -135,7 +135,7 @@ class Page:
 
     def click_link(self, path: str) -> None:
         """Clicks the first visible link to a page below `path`."""
-        where = f"//main//a[contains(@href, '{path}')] | //table//a[contains(@href, '{path}')]"
+        where = f"//a[contains(@href, '{path}')]"
         deadline = time.monotonic() + PATIENCE
         while not (found := self.browser.find_elements(By.XPATH, where)):
             assert time.monotonic() < deadline, f"no link to {path} in\n{self.text()}"
