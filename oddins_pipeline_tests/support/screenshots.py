@@ -43,7 +43,7 @@ def take(page: Page, provider: SampleProvider, directory: Path) -> None:
     page.launch_backfill("2023", "2024")
     page.wait_for_runs(3)
     page.click_link("/runs/b/")
-    page.read("Success", "2023", "2024")
+    page.read("100% completed")
     page.picture(directory / "backfill.png")
     provider.script("suspended")
     page.materialize_all()
