@@ -12,7 +12,7 @@ from psycopg.rows import TupleRow
 from oddins_pipeline.catalog.lists import TABLES
 from oddins_pipeline.catalog.requests import SAMPLE_SOURCE
 from oddins_pipeline.config.workspace import Workspace
-from oddins_pipeline.database.connection import Connection, database_errors
+from oddins_pipeline.database.connection import Connection, database_errors, scalar
 from oddins_pipeline.database.payloads import source_mismatch
 from oddins_pipeline.database.revision import VERSION_TABLE
 from oddins_pipeline.errors import DatabaseError, SchemaError, SourceMismatchError
@@ -180,8 +180,8 @@ def require_connection(connection: Connection) -> None:
     Dagster's storage needs a second one.
     """
     with database_errors():
-        row = connection.execute(_FREE_CONNECTIONS).fetchone()
-    if row and row[0] < 1:
+        free = scalar(connection, _FREE_CONNECTIONS)
+    if free < 1:
         raise DatabaseError(
             "too many connections for role, database or server: a sync needs three; raise"
             " CONNECTION LIMIT or max_connections, or end other sessions"

@@ -1,7 +1,7 @@
 """Dagster's event log, written behind: a run does not wait for each of its events.
 
-Events are stored in order, in batches: those of up to `DELAY_S`, sooner when somebody reads the log
-or a run changes its status. So no status is visible before the events that led to it.
+Events are stored in order, in batches: those of up to `DELAY_S`, sooner when this process reads the
+log or a run changes its status. So no status is visible before the events that led to it.
 """
 
 from __future__ import annotations
@@ -155,7 +155,7 @@ def _concerns_asset(event: EventLogEntry) -> bool:
 
 @atexit.register
 def _flush_all() -> None:
-    """An instance that nobody disposed of: a script's."""
+    """Stores what a process still has pending that exits without `dispose`."""
     for storage in list(_storages):
         with suppress(Exception, DagsterExecutionInterruptedError):
             storage.flush()

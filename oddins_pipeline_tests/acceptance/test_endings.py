@@ -19,17 +19,23 @@ from oddins_pipeline_tests.support.service import Service
 ODDINS = f"{shlex.quote(sys.executable)} -m oddins_pipeline"
 
 
+def requesting(service: Service, directory: Path, fault: str) -> Victim:
+    """A sync whose request has reached the provider."""
+    service.provider.script(fault)
+    asked = len(service.provider.requests)
+    victim = Victim(service, directory)
+    while len(service.provider.requests) == asked:
+        assert victim.process.poll() is None
+        time.sleep(0.01)
+    return victim
+
+
 def test_every_signal_ends_a_sync_with_its_code_and_a_recorded_sentence(
     service: Service, tmp_path: Path
 ) -> None:
     errors = set()
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM):
-        service.provider.script("hang:20")
-        asked = len(service.provider.requests)
-        victim = Victim(service, tmp_path)
-        while len(service.provider.requests) == asked:
-            assert victim.process.poll() is None
-            time.sleep(0.01)
+        victim = requesting(service, tmp_path, "hang:20")
         victim.kill(number)
         reported = victim.end()
         assert victim.process.returncode == 128 + number, reported
@@ -46,12 +52,7 @@ def test_a_signal_ends_a_sync_while_a_statement_of_dagsters_storage_hangs(
     service: Service, tmp_path: Path
 ) -> None:
     assert service.sync().code == 0
-    service.provider.script("hang:2")
-    asked = len(service.provider.requests)
-    victim = Victim(service, tmp_path)
-    while len(service.provider.requests) == asked:
-        assert victim.process.poll() is None
-        time.sleep(0.01)
+    victim = requesting(service, tmp_path, "hang:2")
     with psycopg.connect(service.database) as blocker:
         blocker.execute("LOCK TABLE dagster.event_logs, dagster.runs IN ACCESS EXCLUSIVE MODE")
         time.sleep(3)

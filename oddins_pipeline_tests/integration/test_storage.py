@@ -189,6 +189,10 @@ def test_a_run_asks_for_the_schema_once_and_stores_its_events_in_batches(
         engine = module._engine(storage_url(url), os.getpid())
         event.listen(engine, "before_cursor_execute", lambda *args: statements.append(args[2]))
         run = materialize([one], instance=instance)
+        ended = (
+            "SELECT count(*) FROM dagster.event_logs WHERE dagster_event_type = 'PIPELINE_SUCCESS'"
+        )
+        assert query(url, ended) == [(2,)], "seen by others as soon as the run has ended"
         stored = instance.all_logs(run.run_id)
     assert [each.message for each in stored] == [each.message for each in stored_in_order(stored)]
     assert {each.dagster_event_type for each in stored} >= set(PHASES)
