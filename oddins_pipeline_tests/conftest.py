@@ -79,13 +79,16 @@ def pytest_sessionfinish(session: pytest.Session) -> None:
 
 @pytest.fixture(autouse=True)
 def _clean_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Iterator[None]:
-    """No variable and no `.env` of the caller reaches a test."""
+    """No variable, no `.env` and no embedded server of another run reaches a test."""
     for name in list(os.environ):
         if name.startswith(OURS):
             monkeypatch.delenv(name)
-    monkeypatch.setenv("ODDINS_HOME", str(tmp_path / "home"))
+    home = tmp_path / "home"
+    monkeypatch.setenv("ODDINS_HOME", str(home))
     monkeypatch.chdir(tmp_path)
+    destroy(home)  # root's data survive pytest's directories, whose names come again
     yield
+    destroy(home)
     while pool._pools:
         pool._pools.popitem()[1].dispose()
 
