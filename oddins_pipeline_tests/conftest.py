@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
@@ -45,6 +46,8 @@ settings.load_profile("suite")
 
 def pytest_configure() -> None:
     """Says once what this machine cannot run."""
+    signal.signal(signal.SIGINT, signal.default_int_handler)  # commands would inherit from a
+    signal.signal(signal.SIGHUP, signal.SIG_DFL)  # script or nohup that both are ignored
     if not BINARIES.is_dir():
         LEFT_OUT["PostgreSQL 15"] = f"{BINARIES} is not there; install postgresql-15"
     if not (shutil.which("chromium") and shutil.which("chromedriver")):

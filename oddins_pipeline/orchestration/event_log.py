@@ -1,25 +1,38 @@
 """Dagster's event log, written behind: a run does not wait for each of its events.
 
 Events are stored in order, in batches: those of up to `DELAY_S`, sooner when this process reads the
-log or a run changes its status. So no status is visible before the events that led to it.
+log or a run changes its status. So no status is visible before the events that led to it. A batch
+is two round trips: the events, and what is kept beside them (asset keys, tags, checks).
 """
 
 from __future__ import annotations
 
 import atexit
+import json
 import threading
 import weakref
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
+from types import SimpleNamespace
 from typing import Any
 
-from dagster import DagsterEventType, DagsterExecutionInterruptedError, EventLogEntry
+from dagster import (
+    AssetKey,
+    DagsterEventType,
+    DagsterExecutionInterruptedError,
+    EventLogEntry,
+    EventLogRecord,
+)
 from dagster._core.events import ASSET_CHECK_EVENTS, ASSET_EVENTS
 from dagster._core.storage.event_log import SqlEventLogStorageTable
+from dagster._core.storage.event_log.base import AssetRecord
+from dagster._core.storage.event_log.schema import AssetCheckExecutionsTable
+from dagster._serdes import deserialize_value
 from dagster_postgres import PostgresEventLogStorage
 from dagster_postgres.event_log.event_log import CHANNEL_NAME
-from sqlalchemy import Text, cast, func
+from sqlalchemy import Text, cast, func, select
 from sqlalchemy.engine import Connection
+from sqlalchemy.sql import Executable
 
 from oddins_pipeline.orchestration.storage_session import ANSWER_S, interruption
 
@@ -28,6 +41,42 @@ ID = SqlEventLogStorageTable.c.id
 _storages: weakref.WeakSet[EventLogStorage] = weakref.WeakSet()
 # Dagster's own storage sends it for instances of older versions.
 NOTIFY = func.pg_notify(CHANNEL_NAME, SqlEventLogStorageTable.c.run_id + "_" + cast(ID, Text))
+CHECKS = AssetCheckExecutionsTable.c
+CHECK_ROWS = select(CHECKS.run_id, CHECKS.asset_key, CHECKS.check_name, CHECKS.partition)
+
+
+class StatementList:
+    """Stands in for a connection: what Dagster writes is kept, to be sent in one round trip."""
+
+    def __init__(self, connection: Connection) -> None:
+        """Reads are executed on `connection` at once."""
+        self.connection = connection
+        self.thread = threading.get_ident()
+        self.statements: list[bytes] = []
+
+    def execute(self, statement: Any, rows: Any = None) -> Any:
+        """The result of a read; of a write, that it met a row: who depends on it must look."""
+        if statement.is_select:
+            return self.connection.execute(statement)
+        self.statements.append(self._literal(statement.values(rows) if rows else statement))
+        return SimpleNamespace(rowcount=1)
+
+    def send(self, last: Executable) -> list[tuple[Any, ...]]:
+        """Executes what was kept and `last`, in one transaction as PostgreSQL has it, and returns
+        the rows of `last`.
+        """
+        joined = b";".join([*self.statements, self._literal(last)]).decode()
+        rows = self.connection.exec_driver_sql(joined, execution_options={"no_parameters": True})
+        return [tuple(row) for row in rows]
+
+    def _literal(self, statement: Any) -> bytes:
+        compiled = statement.compile(
+            dialect=self.connection.dialect, compile_kwargs={"render_postcompile": True}
+        )
+        session: Any = self.connection.connection.dbapi_connection
+        with session.cursor() as cursor:
+            filled: bytes = cursor.mogrify(str(compiled), compiled.params)
+            return filled
 
 
 class EventLogStorage(PostgresEventLogStorage):
@@ -40,7 +89,8 @@ class EventLogStorage(PostgresEventLogStorage):
         self._pending: list[EventLogEntry] = []
         self._queueing = threading.Lock()
         self._writing = threading.Lock()
-        self._writer: int | None = None
+        self._silent: set[int] = set()  # threads whose reads store nothing
+        self._beside: StatementList | None = None
         self._errors: dict[str, Exception] = {}
         super().__init__(*args, **options)
         _storages.add(self)
@@ -69,17 +119,24 @@ class EventLogStorage(PostgresEventLogStorage):
         """Stores what is pending. Raises DagsterPostgresException, DBAPIError without a connection:
         then it is still pending.
         """
-        if self._writer == threading.get_ident():  # writing reads, too
+        if threading.get_ident() in self._silent:
             return
         while not self._writing.acquire(timeout=ANSWER_S):
             interruption.check()
         try:
-            self._writer = threading.get_ident()
-            if self._pending:
-                self._store_batch()
+            with self._silently():
+                if self._pending:
+                    self._store_batch()
         finally:
-            self._writer = None
             self._writing.release()
+
+    @contextmanager
+    def _silently(self) -> Iterator[None]:
+        self._silent.add(threading.get_ident())
+        try:
+            yield
+        finally:
+            self._silent.discard(threading.get_ident())
 
     def _start_timer(self) -> None:
         timer = threading.Timer(DELAY_S, self._flush_later)
@@ -103,22 +160,35 @@ class EventLogStorage(PostgresEventLogStorage):
                     events, self._pending = self._pending, []
                 insert = self.prepare_insert_event_batch(events).returning(ID, NOTIFY)
                 ids = [row[0] for row in connection.execute(insert)]
-            self._index(events, ids)
+                self._store_beside(connection, list(zip(events, ids, strict=True)))
         except Exception as error:
             if not events:
                 raise
             self._errors |= {event.run_id: error for event in events}
 
-    def _index(self, events: Sequence[EventLogEntry], ids: Sequence[int]) -> None:
-        stored = list(zip(events, ids, strict=True))
-        if assets := [each for each in stored if _concerns_asset(each[0])]:
-            with self.index_transaction() as connection:
-                self._store_asset_event_tags(connection, *zip(*assets, strict=True))
-                for event, event_id in assets:
-                    self._store_asset_event(connection, event, event_id)
+    def _store_beside(
+        self, connection: Connection, stored: Sequence[tuple[EventLogEntry, int]]
+    ) -> None:
+        """What Dagster keeps beside events: the latest of each asset, tags, check results."""
+        self._beside = beside = StatementList(connection)
+        try:
+            for event, event_id in stored:
+                if _concerns_asset(event):
+                    self._store_asset_event_tags(beside, [event], [event_id])  # type: ignore[arg-type]
+                    self._store_asset_event(beside, event, event_id)  # type: ignore[arg-type]
+                elif event.dagster_event_type in ASSET_CHECK_EVENTS:
+                    self.store_asset_check_event(event, event_id)
+        finally:
+            self._beside = None
+        if not beside.statements:
+            return
+        rows = beside.send(CHECK_ROWS.where(CHECKS.run_id.in_({each.run_id for each, _ in stored})))
         for event, event_id in stored:
-            if event.dagster_event_type in ASSET_CHECK_EVENTS:
-                self.store_asset_check_event(event, event_id)
+            if event.dagster_event_type == DagsterEventType.ASSET_CHECK_EVALUATION:
+                found: Any = event.get_dagster_event().event_specific_data
+                of = (event.run_id, found.asset_key.to_string(), found.check_name, found.partition)
+                if of not in rows:  # it was not planned: there was no row to update
+                    self.store_asset_check_event(event, event_id)
 
     @contextmanager
     def run_connection(self, run_id: str | None = None) -> Iterator[Connection]:
@@ -130,9 +200,37 @@ class EventLogStorage(PostgresEventLogStorage):
     @contextmanager
     def index_connection(self) -> Iterator[Connection]:
         """A connection that sees all events stored so far."""
+        beside = self._beside
+        if beside is not None and beside.thread == threading.get_ident():
+            yield beside  # type: ignore[misc]
+            return
         self.flush()
         with super().index_connection() as connection:
             yield connection
+
+    def get_asset_records(
+        self, asset_keys: Sequence[AssetKey] | None = None
+    ) -> Sequence[AssetRecord]:
+        """Of what is pending only assets' events concern them."""
+        if self._writing.locked() or any(map(_concerns_asset, self._pending)):
+            self.flush()
+        with self._silently():
+            return super().get_asset_records(asset_keys)
+
+    def _get_latest_materialization_records(
+        self, raw_asset_rows: Sequence[Any]
+    ) -> Mapping[AssetKey, EventLogRecord | None]:
+        """Where each row holds its record, Dagster still queries the log, for no asset
+        (SqlEventLogStorage._get_latest_materialization_records, 1.13).
+        """
+        records = {}
+        for row in raw_asset_rows:
+            stored, wiped = row["last_materialization"], row["asset_details"]
+            record = deserialize_value(stored) if stored and not wiped else None
+            if not isinstance(record, EventLogRecord):
+                return super()._get_latest_materialization_records(raw_asset_rows)
+            records[AssetKey(json.loads(row["asset_key"]))] = record
+        return records
 
     def dispose(self) -> None:
         """Stores what is pending."""
