@@ -154,6 +154,7 @@ class EventLogStorage(PostgresEventLogStorage):
 
     def _store_batch(self) -> None:
         events: list[EventLogEntry] = []
+        ids: list[int] = []
         try:
             with self._connect() as connection:
                 with self._queueing:
@@ -165,6 +166,11 @@ class EventLogStorage(PostgresEventLogStorage):
             if not events:
                 raise
             self._errors |= {event.run_id: error for event in events}
+        except BaseException:  # a signal
+            if not ids:
+                with self._queueing:
+                    self._pending[:0] = events
+            raise
 
     def _store_beside(
         self, connection: Connection, stored: Sequence[tuple[EventLogEntry, int]]

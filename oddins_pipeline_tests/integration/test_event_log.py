@@ -116,3 +116,25 @@ def test_a_history_leaves_the_rows_of_dagsters_own_storage(
         found[name] = history(home)
     for table in TABLES:
         assert found["ours"][table] == found["dagster's"][table]
+
+
+def test_a_signal_while_events_are_stored_loses_none(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database)
+    (tmp_path / "dagster.yaml").write_text(DAGSTER_YAML.read_text())
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        storage: Any = instance.event_log_storage
+        prepare, signals = storage.prepare_insert_event_batch, iter([KeyboardInterrupt()])
+
+        def interrupted(events: Any) -> Any:
+            for signal in signals:
+                raise signal
+            return prepare(events)
+
+        monkeypatch.setattr(storage, "prepare_insert_event_batch", interrupted)
+        instance.report_engine_event("before", job_name="any", run_id="r")
+        with pytest.raises(KeyboardInterrupt):
+            storage.flush()
+        instance.report_engine_event("after", job_name="any", run_id="r")
+        assert [each.message for each in instance.all_logs("r")] == ["before", "after"]
