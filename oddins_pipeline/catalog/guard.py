@@ -43,7 +43,7 @@ def check(
 def _check_quarantine(batch: Batch, maximum: float) -> None:
     if batch.quarantined_items * 100 > maximum * batch.received_items:
         raise ResponseRejectedError(
-            f"{batch.quarantined_items} of {batch.received_items} leagues and seasons are"
+            f"{batch.quarantined_items:,} of {batch.received_items:,} leagues and seasons are"
             f" malformed, more than {maximum:g} %; {FORCE_HINT}",
             refusal_code="quarantine",
         )
@@ -66,9 +66,9 @@ def _check_shares(batch: Batch, listed: StoredYears, limits: GuardLimits) -> Non
     ):
         raise ResponseRejectedError(
             f"the response holds {_share(present_leagues, len(listed))} of the listed leagues"
-            f" ({present_leagues} of {len(listed)}) and"
+            f" ({present_leagues:,} of {len(listed):,}) and"
             f" {_share(present_seasons, known_seasons)} of the listed seasons"
-            f" ({present_seasons} of {known_seasons}); at least {limits.league_share:g} % and"
+            f" ({present_seasons:,} of {known_seasons:,}); at least {limits.league_share:g} % and"
             f" {limits.season_share:g} % are expected; {FORCE_HINT}",
             refusal_code="shrunken",
         )

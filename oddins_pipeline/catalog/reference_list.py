@@ -148,14 +148,14 @@ def check_list(spec: ReferenceList, batch: ListBatch, listed: set[int], *, force
         return
     if batch.quarantined_items * 100 > spec.max_quarantine_share * batch.received_items:
         raise ResponseRejectedError(
-            f"{batch.quarantined_items} of {batch.received_items} {spec.name} are malformed, more"
-            f" than {spec.max_quarantine_share:g} %; {FORCE_HINT}",
+            f"{batch.quarantined_items:,} of {batch.received_items:,} {spec.name} are malformed,"
+            f" more than {spec.max_quarantine_share:g} %; {FORCE_HINT}",
             refusal_code="quarantine",
         )
     present = len(listed & ({row[0] for row in batch.rows} | batch.quarantined))
     if present * 100 < spec.min_share * len(listed):
         raise ResponseRejectedError(
-            f"the response holds {present} of the {len(listed)} listed {spec.name}; at least"
+            f"the response holds {present:,} of the {len(listed):,} listed {spec.name}; at least"
             f" {spec.min_share:g} % are expected; {FORCE_HINT}",
             refusal_code="shrunken",
         )

@@ -119,7 +119,22 @@ def _run(app: App) -> int:
         return done.exit_code
     except SystemExit as done:
         return int(done.code or 0)
+    except Exception as error:  # noqa: BLE001 - not expected: a bug, said in the form of the log
+        _report_bug(app, error)
+        return 1
     return 0
+
+
+def _report_bug(app: App, error: Exception) -> None:
+    """The error with its trace, redacted; where stderr carries JSON, a field of one object."""
+    import logging
+
+    from oddins_pipeline.logs import configure_logging
+
+    configure_logging(as_json=app.as_json)
+    message = f"unexpected {type(error).__name__}: {error}; please report it, with the trace"
+    fields = {"code": "unexpected", "retryable": False} if app.as_json else {}
+    logging.getLogger("oddins_pipeline.cli").error(message, exc_info=error, extra=fields)
 
 
 def _require_utf8(arguments: list[str]) -> None:
@@ -141,14 +156,22 @@ def _report(app: App, error: OddinsError) -> None:
 
 
 def _say_usage(app: App, error: click.ClickException) -> None:
-    """Click's own lines; one object where stderr carries JSON."""
-    _say(app, error.format_message(), code="usage") if app.as_json else error.show()
+    """The usage, and what is wrong; one object where stderr carries JSON."""
+    message, context = error.format_message(), getattr(error, "ctx", None)
+    if app.as_json:
+        _say(app, message, code="usage")
+    elif message.startswith("Usage:"):  # nothing was given: the help
+        click.echo(message, err=True)
+    else:
+        if context is not None:
+            click.echo(context.get_usage(), err=True)
+            show_wrapped(f"Try '{context.command_path} --help' for help.", err=True)
+        _say(app, message)
 
 
 def _say(app: App, message: str, **fields: Any) -> None:
     import logging
 
-    from oddins_pipeline.cli.words import colored
     from oddins_pipeline.logs import configure_logging, logs_json, redact
 
     if app.as_json:
@@ -157,4 +180,4 @@ def _say(app: App, message: str, **fields: Any) -> None:
         logging.getLogger("oddins_pipeline.cli").error(message, extra=fields)
         return
     for line in redact(message).splitlines():
-        show_wrapped(f"{colored('oddins:', fg='red')} {line}", err=True)
+        show_wrapped(f" {line}", lead="oddins:", color="red", err=True)

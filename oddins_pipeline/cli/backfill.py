@@ -9,7 +9,14 @@ import click
 
 from oddins_pipeline.catalog.entities import LEAGUES
 from oddins_pipeline.catalog.season_range import FIRST_SEASON, is_season, last_season
-from oddins_pipeline.cli.context import App, examples, json_option, show_json, with_workspace
+from oddins_pipeline.cli.context import (
+    App,
+    examples,
+    json_option,
+    show_json,
+    show_wrapped,
+    with_workspace,
+)
 from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database import backfills
 from oddins_pipeline.database.dagster_daemon import daemon_state
@@ -61,17 +68,17 @@ def command(app: App, workspace: Workspace, seasons: list[int], *, as_json: bool
 def _show(result: dict[str, Any], quota: SeenQuota | None) -> None:
     added, already = result["requested"], result["already_open"]
     if added:
-        click.echo(f"requested: {_listed(added)}")
+        show_wrapped(f"requested: {_listed(added)}")
     if already:
-        click.echo(f"requested before and still open: {_listed(already)}")
+        show_wrapped(f"requested before and still open: {_listed(already)}")
     cost = result["cost"]
     left = "quota left: unknown"
     if quota is not None:
         left = f"{quota.day_remaining:,} left (as of {quota.seen_at:%H:%M} UTC)"
-    click.echo(f"uses {cost} request{'' if cost == 1 else 's'}; {left}")
-    click.echo(f"daemon: {result['daemon']}")
+    show_wrapped(f"uses {cost} request{'' if cost == 1 else 's'}; {left}")
+    show_wrapped(f"daemon: {result['daemon']}")
     if result["waits_because"]:
-        click.echo(result["waits_because"])
+        show_wrapped(result["waits_because"])
 
 
 def _listed(years: list[int]) -> str:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import logging
 import math
+import os
+import re
 import shutil
 import sys
 import textwrap
@@ -45,7 +47,22 @@ click.Context.formatter_class = HelpFormatter
 
 
 class Group(click.Group):
-    """A group whose help shows the descriptions of its commands whole."""
+    """A group whose help shows the descriptions of its commands whole, and which names the nearest
+    command for one that it does not have.
+    """
+
+    def resolve_command(
+        self, ctx: click.Context, args: list[str]
+    ) -> tuple[str | None, click.Command | None, list[str]]:
+        """As click does."""
+        try:
+            return super().resolve_command(ctx, args)
+        except click.UsageError as error:
+            from difflib import get_close_matches
+
+            for near in get_close_matches(args[0], self.list_commands(ctx), 1):
+                ctx.fail(f"{error.message} Did you mean {near}?")
+            raise
 
     def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
         """Each command with the first sentence of its help."""
@@ -216,36 +233,52 @@ def show_table(header: Sequence[str], rows: Sequence[Sequence[object]]) -> None:
         click.echo("  ".join([first, *rest]).rstrip())
 
 
-def show_wrapped(text: str, *, err: bool = False) -> None:
-    """`text` on stdout or stderr, wrapped by words where that is a terminal."""
+def show_wrapped(text: str, *, lead: str = "", color: str = "", err: bool = False) -> None:
+    """`lead` and `text` on stdout or stderr: on a terminal wrapped by words, and `lead` in a color
+    unless NO_COLOR is set.
+    """
+    text = lead + text
     if (sys.stderr if err else sys.stdout).isatty():
         width = max(20, shutil.get_terminal_size().columns)
         text = textwrap.fill(
             text, width, subsequent_indent="    ", break_long_words=False, break_on_hyphens=False
         )
+        letters = len("".join(lead.split()))
+        colored = re.match(rf"(?:\s*\S){{{letters}}}", text)
+        if lead and colored and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb":
+            text = click.style(colored[0], fg=color) + text[colored.end() :]
     click.echo(text, err=err)
 
 
 def show_rows(rows: Sequence[Mapping[str, Any]], *, as_json: bool, none: str) -> None:
-    """A JSON object for each row, or a table on stdout; `none` where there is no row."""
+    """A JSON object for each row, or a table on stdout, or a text for each where the terminal is
+    too narrow for the table; `none` where there is no row.
+    """
     if as_json:
         for row in rows:
             show_json(row)
-    elif rows:
-        cells = [[name.replace("_", " ") for name in rows[0]]]
-        cells += [[_cell(value) for value in row.values()] for row in rows]
-        widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-        for line in cells:
-            click.echo("  ".join(map(str.ljust, line, widths)).rstrip())
+        return
+    if not rows:
+        show_wrapped(none)
+        return
+    cells = [[name.replace("_", " ") for name in rows[0]]]
+    cells += [[_cell(value) for value in row.values()] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ["  ".join(map(str.ljust, line, widths)).rstrip() for line in cells]
+    columns = shutil.get_terminal_size().columns
+    if sys.stdout.isatty() and max(map(len, lines)) > columns:
+        for values in cells[1:]:
+            named = zip(cells[0], values, strict=True)
+            show_wrapped("; ".join(f"{name}: {cell}" for name, cell in named if cell))
     else:
-        click.echo(none)
+        click.echo("\n".join(lines))
 
 
 def _cell(value: object) -> str:
     from oddins_pipeline.logs import sanitize
 
     if isinstance(value, datetime):
-        return f"{value.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S}"
+        return f"{value.astimezone(timezone.utc):%Y-%m-%d %H:%M:%S} UTC"
     return "" if value is None else sanitize(str(value), 120)
 
 

@@ -17,7 +17,14 @@ from psycopg import sql
 from psycopg.conninfo import make_conninfo
 
 from oddins_pipeline.catalog.lists import TABLES
-from oddins_pipeline.cli.context import App, Group, examples, lock_timeout_option, with_workspace
+from oddins_pipeline.cli.context import (
+    App,
+    Group,
+    examples,
+    lock_timeout_option,
+    show_wrapped,
+    with_workspace,
+)
 from oddins_pipeline.config import database_url
 from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database import revision
@@ -127,4 +134,4 @@ def grant_read(app: App, workspace: Workspace, role: str) -> None:
                 f"there is no role {role}; make it first: CREATE ROLE {who.as_string()} LOGIN"
             ) from None
     app.committed = True
-    click.echo(f"{role} can read {', '.join(READABLE)}")
+    show_wrapped(f"{role} can read {', '.join(READABLE)}")

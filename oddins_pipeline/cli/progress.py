@@ -41,7 +41,7 @@ def progress(log_format: str, verbosity: Verbosity) -> Iterator[None]:
     try:
         yield
     finally:
-        handler.close()
+        handler.stop()
         configure_logging(as_json=False, level=logging.WARNING)
 
 
@@ -87,15 +87,17 @@ class ProgressHandler(logging.Handler):
             self._console.print(Text(message, style="dim"))
         if pause is not None:
             until = time.monotonic() + pause
-            waiting = f"attempt {_next(record)}" if hasattr(record, "attempt") else message
-            self._status.update(_Countdown(waiting, until))
+            if hasattr(record, "attempt"):
+                message = f"waiting for attempt {_next(record)}"
+            self._status.update(_Countdown(message, until))
         elif record.levelno < logging.WARNING:
             self._status.update(Text(message))
 
-    def close(self) -> None:
-        """Takes the spinner away."""
+    def stop(self) -> None:
+        """Takes the spinner away. Not `close`: Dagster's configuration of logging at the start of a
+        run closes all handlers.
+        """
         self._status.stop()
-        super().close()
 
 
 def _next(record: logging.LogRecord) -> str:

@@ -21,6 +21,7 @@ from oddins_pipeline.cli.context import (
     json_option,
     on_catalog,
     show_rows,
+    show_wrapped,
     with_workspace,
 )
 from oddins_pipeline.config.settings import Settings
@@ -64,7 +65,7 @@ def add(app: App, workspace: Workspace, name: str) -> None:
     with app.connect(workspace, purpose="receivers") as connection:
         if not receivers.add(connection, name, url, secret):
             raise OddinsError(f"there is a receiver {name} already; remove it first")
-    click.echo(f"{name} gets what happens from now on")
+    show_wrapped(f"{name} gets what happens from now on")
     if not given:
         click.echo(f"its signing secret, shown this once: {secret}")
 
@@ -132,7 +133,7 @@ def test(connection: Connection, settings: Settings, name: str) -> None:
     (to,) = receivers.load(connection, settings, name)
     now = datetime.now(timezone.utc)
     send(settings, to, Event(f"t{now:%s}", "test", now, "a test of oddins"))
-    click.echo(f"{name} accepted the message")
+    show_wrapped(f"{name} accepted the message")
 
 
 @click.command(epilog=examples("oddins deliveries", "oddins deliveries --replay 1200"))

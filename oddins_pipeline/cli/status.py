@@ -12,6 +12,7 @@ from zoneinfo import ZoneInfo
 import click
 
 from oddins_pipeline.catalog.account import warning
+from oddins_pipeline.catalog.lists import ENTITIES
 from oddins_pipeline.cli.context import (
     App,
     examples,
@@ -21,7 +22,7 @@ from oddins_pipeline.cli.context import (
     show_wrapped,
     with_workspace,
 )
-from oddins_pipeline.cli.words import colored, shown_anomalies, shown_time
+from oddins_pipeline.cli.words import shown_anomalies, shown_time
 from oddins_pipeline.config.automation import AutomationSettings
 from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.config.workspace import Workspace
@@ -91,11 +92,15 @@ def _subscription(app: App, workspace: Workspace) -> dict[str, Any] | None:
 
 def _show(found: dict[str, Any], settings: Settings) -> None:
     for problem in found["problems"]:
-        show_wrapped(colored(sanitize(problem), fg="red"))
+        show_wrapped("", lead=sanitize(problem), color="red")
     if found["healthy"]:
-        click.echo(colored("healthy", fg="green"))
+        show_wrapped("", lead="healthy", color="green")
     for state in found["sync"]:
-        _show_state(state)
+        _show_state(state, found["problems"])
+    known = {state["entity"] for state in found["sync"]}
+    for entity in ENTITIES:
+        if entity.name not in known:
+            click.echo(f"{entity.name}: never synced")
     show_wrapped(f"next scheduled sync: {next_sync(settings, datetime.now(timezone.utc))}")
     rows = [
         (table, count["rows"], count["listed"], count["rows"] - count["listed"])
@@ -112,13 +117,15 @@ def _show(found: dict[str, Any], settings: Settings) -> None:
         show_wrapped(line)
 
 
-def _show_state(state: dict[str, Any]) -> None:
-    synced = shown_time(state["last_synced_at"])
-    show_wrapped(f"{state['entity']} ({state['source']}): last synced {synced}")
+def _show_state(state: dict[str, Any], problems: list[str]) -> None:
+    """An error that stands among the problems is not repeated."""
+    at, error = state["last_synced_at"], state["last_error"]
+    synced = f"last synced {shown_time(at)}" if at else "never synced"
+    show_wrapped(f"{state['entity']} ({state['source']}): {synced}")
     if state["last_error_at"]:
         when = "failing since" if state["failing"] else "resolved: last error"
-        error = sanitize(state["last_error"])
-        show_wrapped(f"  {when} {shown_time(state['last_error_at'])}: {error}")
+        why = "" if any(one.endswith(error) for one in problems) else f": {sanitize(error)}"
+        show_wrapped(f"  {when} {shown_time(state['last_error_at'])}{why}")
 
 
 def _notes(found: dict[str, Any]) -> Iterator[str]:

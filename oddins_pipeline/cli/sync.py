@@ -31,7 +31,7 @@ from oddins_pipeline.cli.context import (
     show_wrapped,
 )
 from oddins_pipeline.cli.progress import Verbosity, log_format, progress
-from oddins_pipeline.cli.words import colored, shown_anomalies, shown_seconds
+from oddins_pipeline.cli.words import shown_anomalies, shown_seconds
 from oddins_pipeline.config.dagster_home import dagster_home, home_from_env
 from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.errors import InterruptedSyncError, LockHeldError, OddinsError, UsageError
@@ -289,9 +289,9 @@ def _show(result: dict[str, Any], workspace: Workspace) -> None:
         what = "the provider has no match for this request: zero rows"
     unusual = shown_anomalies(result["anomalies"])
     if unusual:
-        show_wrapped(colored(unusual, fg="yellow"))
+        show_wrapped("", lead=unusual, color="yellow")
     left = result["quota_left"]
     quota = f"{left:,} requests left today" if left is not None else "quota left: unknown"
     sample = " (sample data)" if workspace.target.sample else ""
     took = shown_seconds(result["seconds"])
-    show_wrapped(f"{colored(what, fg='green')}{sample}; {took}; {quota}")
+    show_wrapped(f"{sample}; {took}; {quota}", lead=what, color="green")

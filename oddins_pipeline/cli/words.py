@@ -1,36 +1,28 @@
-"""Numbers as people read them, and color where the terminal has it."""
+"""Numbers as people read them."""
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping
 from datetime import datetime, timezone
-from typing import Any
-
-import click
 
 KILO = 1_000
 
 
-def colored(text: str, **style: Any) -> str:
-    """`text` in a style, unless NO_COLOR is set; without a terminal `click.echo` drops it."""
-    return text if os.environ.get("NO_COLOR") else click.style(text, **style)
-
-
 UNUSUAL = {
-    "quarantined_league": "league left out as malformed",
-    "quarantined_season": "season left out as malformed",
-    "quarantined_entry": "entry left out as malformed",
-    "unknown_field": "unknown field",
-    "country_conflict": "country with contradicting entries",
+    "quarantined_league": "leagues left out as malformed",
+    "quarantined_season": "seasons left out as malformed",
+    "quarantined_entry": "entries left out as malformed",
+    "unknown_field": "unknown fields",
+    "country_conflict": "countries with contradicting entries",
 }
 """Kinds of anomalies that an operator should look at; the others are resolved every day."""
 
 
 def shown_anomalies(counts: Mapping[str, int]) -> str | None:
-    """`1 league left out as malformed, unknown fields: 2`, or None."""
-    found = [f"{UNUSUAL[kind]}: {n:,}" for kind, n in sorted(counts.items()) if kind in UNUSUAL]
-    return f"unusual in the response: {', '.join(found)}; see payload_anomalies" if found else None
+    """`unusual in the response: unknown fields (2); see …`, or None."""
+    found = [f"{UNUSUAL[kind]} ({n:,})" for kind, n in sorted(counts.items()) if kind in UNUSUAL]
+    listed = f"unusual in the response: {', '.join(found)}; see the table payload_anomalies"
+    return listed if found else None
 
 
 def shown_bytes(count: int) -> str:

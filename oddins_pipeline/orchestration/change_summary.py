@@ -29,7 +29,7 @@ def markdown(found: list[dict[str, Any]], *, all_of_them: int) -> dg.MarkdownMet
         cells = (change["natural_key"], where, describe_change(change))
         lines.append("| " + " | ".join(escaped(cell) for cell in cells) + " |")
     if all_of_them > SHOWN:
-        lines.append(f"\n{all_of_them - SHOWN} more: `oddins changes`")
+        lines.append(f"\n{all_of_them - SHOWN:,} more: `oddins changes`")
     return dg.MetadataValue.md("\n".join(lines))
 
 

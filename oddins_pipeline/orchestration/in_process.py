@@ -68,9 +68,18 @@ def _unexpected(instance: dg.DagsterInstance, run_id: str) -> OddinsError:
 
 @contextmanager
 def open_instance(settings: Settings) -> Iterator[dg.DagsterInstance]:
-    """The instance without its log handlers: `oddins` writes its own lines to stderr."""
+    """The instance without its log handlers: `oddins` writes its own lines to stderr. Nor is
+    output captured: stderr would be no terminal meanwhile, and Ctrl-C would kill the helpers that
+    copy it, with a trace of each.
+    """
     home = dagster_home(settings)
-    config = {"python_logs": {"managed_python_loggers": ["oddins_pipeline"]}}
+    config = {
+        "python_logs": {"managed_python_loggers": ["oddins_pipeline"]},
+        "compute_logs": {
+            "module": "dagster._core.storage.noop_compute_log_manager",
+            "class": "NoOpComputeLogManager",
+        },
+    }
     ref = InstanceRef.from_dir(str(home), overrides=config)
     with dg.DagsterInstance.from_ref(ref) as instance:
         yield instance

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import contextlib
 import gzip
 import json
 import re
@@ -99,10 +98,9 @@ class SampleProvider:
     def serve_forever(self) -> None:
         """Serves in this thread until interrupted."""
         self.announce(
-            f"sample provider on {self.url} ({len(self.entries)} leagues); stop with Ctrl-C"
+            f"sample provider on {self.url} ({len(self.entries):,} leagues); stop with Ctrl-C"
         )
-        with contextlib.suppress(KeyboardInterrupt):
-            self._server.serve_forever(0.2)
+        self._server.serve_forever(0.2)
 
     def reply(self, path: str, query: Query, key: str | None) -> Reply:
         """The response to one request."""

@@ -16,6 +16,12 @@ import pytest
 
 from oddins_pipeline_tests.support.service import Service
 
+BROKEN = """
+from oddins_pipeline.cli import LazyGroup, main
+LazyGroup.commands_help["broken"] = ""
+LazyGroup.elsewhere["broken"] = ("words", "missing")
+main()
+"""
 ODDINS = [sys.executable, "-c", "from oddins_pipeline.cli import main; main()"]
 
 
@@ -23,18 +29,23 @@ def on_terminal(
     service: Service, *arguments: str, number: signal.Signals | None = None, **variables: str
 ) -> tuple[int, str]:
     """The exit code and all that a terminal of 40 columns received; with `number`, after that
-    signal was sent while the provider was being asked.
+    signal was sent to its process group while the provider was being asked, as Ctrl-C does.
     """
     ours, theirs = pty.openpty()
     environment = {**os.environ, **service.environment(), "COLUMNS": "40", **variables}
     process = subprocess.Popen(
-        [*ODDINS, *arguments], stdin=theirs, stdout=theirs, stderr=theirs, env=environment
+        [*ODDINS, *arguments],
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
+        env=environment,
+        start_new_session=True,
     )
     os.close(theirs)
     shown, deadline = b"", time.monotonic() + 60
     while time.monotonic() < deadline:
         if number is not None and service.provider.requests:
-            process.send_signal(number)
+            os.killpg(process.pid, number)
             number = None
         if select.select([ours], [], [], 0.1)[0]:
             try:
@@ -71,6 +82,35 @@ def test_no_color_is_respected_and_quiet_leaves_the_result_alone(service: Servic
     assert plain(shown)[0].startswith("countries: ")
 
 
+def test_a_wait_for_the_provider_is_counted_down(service: Service) -> None:
+    service.provider.script("503@2,ok")
+    code, shown = on_terminal(service, "sync", "leagues")
+    assert code == 0, shown
+    assert re.search(r"waiting for attempt 2 of 5, [12] s left", shown), shown
+
+
+def test_text_and_tables_fit_into_a_narrow_terminal(service: Service) -> None:
+    assert service.sync().code == 0
+    for arguments in (
+        ("watch", "1", "2"),
+        ("unwatch", "77777"),
+        ("backfill", "2021"),
+        ("backfill", "1999"),
+        ("receivers", "list"),
+        ("statu",),
+    ):
+        _, shown = on_terminal(service, *arguments)
+        assert all(len(line) <= 40 for line in plain(shown)), shown
+    assert "Did you mean status?" in " ".join(" ".join(plain(shown)).split())
+
+
+def test_color_takes_no_room(service: Service) -> None:
+    refused = on_terminal(service, "payload", "77777777777")[1]
+    uncolored = on_terminal(service, "payload", "77777777777", NO_COLOR="1")[1]
+    assert "\x1b[31moddins:\x1b[0m" in refused
+    assert plain(refused) == plain(uncolored)
+
+
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
 def test_an_interrupted_sync_says_so_once_and_exits_by_its_signal(
     service: Service, number: signal.Signals
@@ -98,3 +138,14 @@ def test_without_a_terminal_every_line_of_stderr_is_an_object(
 ) -> None:
     done = service.sync(*arguments)
     assert [type(json.loads(line)) for line in done.stderr.splitlines()].count(dict) > 0
+
+
+def test_a_bug_without_a_terminal_is_one_object_with_its_trace() -> None:
+    command = [sys.executable, "-c", BROKEN, "broken"]
+    done = subprocess.run(command, capture_output=True, text=True, check=False)
+    assert done.returncode == 1
+    (line,) = done.stderr.splitlines()
+    reported = json.loads(line)
+    assert reported["code"] == "unexpected"
+    assert "has no attribute 'missing'" in reported["message"]
+    assert "Traceback" in reported["exc_info"]

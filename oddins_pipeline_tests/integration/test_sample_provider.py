@@ -85,4 +85,4 @@ def test_the_command_serves_a_free_account_and_reports_of_each_request() -> None
         assert response.headers["X-RateLimit-Limit"] == "10"
         assert "GET /leagues: ok (200)" in process.stdout.readline()
         process.send_signal(signal.SIGINT)
-        assert process.wait(10) == 0
+        assert process.wait(10) == 128 + signal.SIGINT

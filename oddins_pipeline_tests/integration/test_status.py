@@ -29,6 +29,8 @@ def test_the_first_line_is_the_result_and_an_error_that_has_passed_is_resolved(
     failing = status()
     assert failing[0].startswith("failing: ")
     assert any("failing since" in line and " s ago)" in line for line in failing)
+    assert sum("suspended the account" in line for line in failing) == 1
+    assert "bets: never synced" in failing
     assert service.sync().code == 0
     healthy = status()
     assert healthy[0] == "healthy"
@@ -53,7 +55,7 @@ def test_unknown_fields_are_reported_in_the_result_and_the_status(service: Servi
     ).encode()
     assert service.sync().json["anomalies"]["unknown_field"] == 1
     shown = service.run("status", **service.environment()).stdout
-    assert "leagues_seasons: unusual in the response: unknown field: 1" in shown
+    assert "leagues_seasons: unusual in the response: unknown fields (1)" in shown
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,7 @@ def test_at_least_99_percent_of_the_seasons(present: int, accepted: bool) -> Non
 def test_a_share_just_below_the_limit_never_reads_as_the_limit() -> None:
     reported = refusal(batch(9949), listed(10_000))
     assert reported is not None
-    assert "99.4 % of the listed leagues (9949 of 10000)" in reported
+    assert "99.4 % of the listed leagues (9,949 of 10,000)" in reported
 
 
 def test_any_response_that_is_not_empty_passes_on_an_empty_database() -> None:
