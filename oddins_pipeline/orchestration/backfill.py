@@ -77,8 +77,9 @@ def _fetch_and_publish(
 def _season_of(context: dg.OpExecutionContext) -> int:
     if not context.has_partition_key:
         raise NoSeasonError(
-            "no season was chosen; launch it in the Dagster UI with `Launch backfill…`, or"
-            " request seasons with `oddins backfill 2019 2021..2023`"
+            "no season was chosen; launch it in the Dagster UI with `Launch backfill…`, by"
+            " `dg launch --job backfill_seasons --partition 2024`, or request seasons with"
+            " `oddins backfill 2019 2021..2023`"
         )
     return int(context.partition_key)
 
@@ -108,7 +109,7 @@ def _begin(context: dg.OpExecutionContext, session: Session) -> bool:
     partitions_def=seasons,
     description="Fetches one season a run: adds and updates, never delists. While background"
     " requests are blocked (little quota left, or a final failure: see `oddins status`) it fails"
-    " without one.",
+    " before it requests anything.",
     owners=OWNERS,
     tags={**MAX_RUNTIME_TAG, "dagster/priority": "-10"},
 )

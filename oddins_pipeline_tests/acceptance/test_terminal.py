@@ -8,12 +8,15 @@ import pty
 import re
 import select
 import signal
+import socket
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 
+from oddins_pipeline_tests.support.embedded import destroy, processes_of
 from oddins_pipeline_tests.support.service import Service
 
 BROKEN = """
@@ -130,6 +133,29 @@ def test_a_failure_is_printed_once_and_says_what_was_not_touched(service: Servic
     assert code == 1
     assert shown.count("suspended the account") == 1
     assert plain(shown)[-1] == "no table was changed"
+
+
+def test_dev_ends_cleanly_by_sigterm_alone(tmp_path: Path) -> None:
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    command = [*ODDINS, "dev", "--port", str(port)]
+    environment = {**os.environ, "ODDINS_HOME": str(tmp_path)}
+    with subprocess.Popen(
+        command, env=environment, cwd=tmp_path, stderr=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stderr is not None
+        try:
+            assert any("starting Dagster" in line for line in process.stderr)
+            time.sleep(2)  # its first helpers are there
+            process.send_signal(signal.SIGTERM)
+            said = process.stderr.read().splitlines()
+            assert process.wait(30) == 128 + signal.SIGTERM
+            assert [json.loads(line)["message"] for line in said] == ["interrupted"]
+            assert not processes_of(tmp_path), "something of Dagster is left"
+        finally:
+            process.kill()
+            destroy(tmp_path)
 
 
 @pytest.mark.parametrize("arguments", [("--season", "1850"), ("--country", " "), ()])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import shutil
 import time
@@ -30,3 +31,13 @@ def destroy(home: Path) -> None:
     if pid == os.getpid():
         os.close(descriptor)
     cluster._created.difference_update({pair for pair in cluster._created if pair[0] == directory})
+
+
+def processes_of(home: Path) -> list[int]:
+    """All that was started with this ODDINS_HOME."""
+    found = []
+    for environment in Path("/proc").glob("[0-9]*/environ"):
+        with contextlib.suppress(OSError):  # it has ended, or is another user's
+            if f"ODDINS_HOME={home}\0".encode() in environment.read_bytes():
+                found.append(int(environment.parent.name))
+    return found

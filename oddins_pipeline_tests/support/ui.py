@@ -25,7 +25,7 @@ from selenium.common.exceptions import (
 from selenium.webdriver.chrome.service import Service as Driver
 from selenium.webdriver.common.by import By
 
-from oddins_pipeline_tests.support.embedded import destroy
+from oddins_pipeline_tests.support.embedded import destroy, processes_of
 
 CHROMIUM, CHROMEDRIVER = shutil.which("chromium"), shutil.which("chromedriver")
 LOCATION = "/locations/oddins_pipeline.definitions"
@@ -64,23 +64,13 @@ def served(home: Path, *arguments: str, **environment: str) -> Iterator[str]:
         try:
             assert process.wait(30) == 128 + signal.SIGINT, log.read_text()[-3000:]
             assert "interrupted" in log.read_text().splitlines()[-1]
-            assert not _processes_of(home), "something of Dagster is left"
+            assert not processes_of(home), "something of Dagster is left"
         finally:
-            for number in (process.pid, *_processes_of(home)):
+            for number in (process.pid, *processes_of(home)):
                 with contextlib.suppress(ProcessLookupError):
                     os.kill(number, signal.SIGKILL)
             process.wait()
             destroy(home)
-
-
-def _processes_of(home: Path) -> list[int]:
-    """All that was started with this ODDINS_HOME."""
-    found = []
-    for environment in Path("/proc").glob("[0-9]*/environ"):
-        with contextlib.suppress(OSError):  # it has ended, or is another user's
-            if f"ODDINS_HOME={home}\0".encode() in environment.read_bytes():
-                found.append(int(environment.parent.name))
-    return found
 
 
 def _wait_for_server(address: str, process: subprocess.Popen[bytes], log: Path) -> None:
