@@ -42,6 +42,11 @@ from oddins_pipeline_tests.support.service import Service
 KILLS = int(os.environ.get("ODDINS_KILLS", "4"))
 """Kills of each kind; `make soak` deals more."""
 
+# Killed before its first step, a run of Dagster's command is nobody's: see docs/dagster.md.
+_LEFT = """
+SELECT count(*) FROM dagster.runs JOIN dagster.run_tags USING (run_id)
+WHERE status = 'STARTED' AND key = 'oddins/database'
+"""
 UNPUBLISHED = {"before archive", "before commit", "in COPY"}
 Entries = list[dict[str, Any]]
 
@@ -125,8 +130,7 @@ def test_a_killed_sync_leaves_a_whole_response_wherever_it_is_hit(
     serve(service, entries)
     assert service.sync("--force").code == 0
     assert content_now(service) == content_of(entries)
-    left = service.query("SELECT count(*) FROM dagster.runs WHERE status = 'STARTED'")
-    assert left == [(0,)], "the next sync ends the runs that died"
+    assert service.query(_LEFT) == [(0,)], "the next sync ends the runs that died"
 
 
 @pytest.mark.soak
