@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sys
 from collections.abc import Callable
+from contextlib import suppress
 
 import click
 
@@ -73,7 +74,11 @@ def _examine(report: Report, workspace: Workspace, connection: Connection) -> No
         report.say("rights", problem, passed=False)
     if not problems:
         report.say("rights", "the role may do all that a sync does", passed=True)
-    ready = report.attempt("revision", lambda: _revision(connection))
+    if workspace.upgrades_itself and _is_new(connection):
+        report.note("revision", "no catalog yet; the first sync makes it")
+        ready = False
+    else:
+        ready = report.attempt("revision", lambda: _revision(connection))
     if ready and not problems:
         report.attempt("key", lambda: _key(workspace, connection))
     else:
@@ -94,6 +99,13 @@ def _daemon(report: Report, workspace: Workspace, connection: Connection) -> Non
         report.say("daemon", state.text, passed=state.running)
     else:
         report.note("daemon", state.text)
+
+
+def _is_new(connection: Connection) -> bool:
+    """Whether nothing was ever synced; False also when that cannot be read."""
+    with suppress(OddinsError):
+        return revision.current_revision(connection) is None
+    return False
 
 
 def _revision(connection: Connection) -> str:

@@ -110,6 +110,7 @@ def masked(url: str | None) -> str | None:
 def remove(connection: Connection, _: Settings, name: str) -> None:
     """Forget the receiver NAME."""
     receivers.change(connection, receivers.REMOVE, name)
+    show_wrapped(f"{name} is removed")
 
 
 @command.command(epilog=examples("oddins receivers resume odds"))
@@ -118,6 +119,7 @@ def remove(connection: Connection, _: Settings, name: str) -> None:
 def resume(connection: Connection, _: Settings, name: str) -> None:
     """End the suspension of the receiver NAME: it gets everything since."""
     receivers.change(connection, receivers.RESUME, name)
+    show_wrapped(f"{name} gets everything since its suspension")
 
 
 @command.command(epilog=examples("oddins receivers test", "oddins receivers test odds"))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import click
 
 from oddins_pipeline.catalog.league_names import find_league
-from oddins_pipeline.cli.context import examples, json_option, on_catalog, show_rows
+from oddins_pipeline.cli.context import examples, json_option, on_catalog, show_rows, show_wrapped
 from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.database import watched
 from oddins_pipeline.database.connection import Connection
@@ -48,3 +48,4 @@ def unwatch(connection: Connection, _: Settings, leagues: tuple[str, ...]) -> No
     missing = sorted(ids - watched.unwatch(connection, ids))
     if missing:
         raise OddinsError(f"not watched: {', '.join(missing)}")
+    show_wrapped(f"no longer watched: {', '.join(sorted(ids))}")

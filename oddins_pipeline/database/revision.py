@@ -41,8 +41,18 @@ def is_current(connection: Connection) -> bool:
 
 def require_current(connection: Connection) -> None:
     """Raises SchemaError when a reader would find no catalog, or another one than it expects."""
-    if not is_current(connection):
+    if is_current(connection):
+        return
+    if current_revision(connection) is None:
         raise SchemaError("the database has no catalog yet; run `oddins sync leagues`")
+    raise _outdated(connection)
+
+
+def _outdated(connection: Connection) -> SchemaError:
+    return SchemaError(
+        f"the database is at revision {current_revision(connection) or 'none'}, this software"
+        f" needs {REVISIONS[-1]}; run `oddins db upgrade`"
+    )
 
 
 def ensure_current(
@@ -64,10 +74,7 @@ def ensure_current(
     if is_current(connection):
         return
     if not upgrade_itself:
-        raise SchemaError(
-            f"the database is at revision {current_revision(connection) or 'none'}, this software"
-            f" needs {REVISIONS[-1]}; run `oddins db upgrade`"
-        )
+        raise _outdated(connection)
     from oddins_pipeline.database.upgrade import upgrade, upgrade_in_turn
 
     if holds_lock:

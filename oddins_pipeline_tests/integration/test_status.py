@@ -83,6 +83,12 @@ def test_doctor_lists_the_same_checks_on_an_empty_database(service: Service) -> 
     with psycopg.connect(service.database, autocommit=True) as connection:
         connection.execute("DROP SCHEMA public CASCADE; CREATE SCHEMA public")
     assert before == names() == NAMES
+    doctor = service.run("doctor", **service.environment(), DAGSTER_HOME="")
+    assert "note  revision: no catalog yet" in doctor.stdout, "a new user has done nothing wrong"
+    assert doctor.code == 0
+    metrics = service.run("metrics", **service.environment())
+    assert metrics.code == 1
+    assert "does not exist; run `oddins db upgrade`" in metrics.stderr
 
 
 def test_a_daemon_without_a_heartbeat_for_a_minute_is_not_running(service: Service) -> None:
