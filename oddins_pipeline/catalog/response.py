@@ -168,8 +168,7 @@ def _plain(parameters: dict[str, Any]) -> dict[str, str]:
 
 
 def _rejection(code: RefusalCode, cause: str) -> ResponseRejectedError:
-    hint = "no table was changed; see it with `oddins payload ID`, and report it if it persists"
-    return ResponseRejectedError(f"{cause}; {hint}", refusal_code=code)
+    return ResponseRejectedError(f"{cause}; report it if it persists", refusal_code=code)
 
 
 def fingerprint(body: bytes) -> tuple[int, str]:

@@ -191,7 +191,7 @@ def _content(response: httpx.Response, max_bytes: int) -> Iterator[bytes]:
         size += len(piece)
         if size > max_bytes:
             raise MalformedResponseError(
-                f"the response is larger than {max_bytes} bytes",
+                f"the response is larger than {max_bytes / 1_000_000:g} MB",
                 hint="nothing was written; raise ODDINS_HTTP_MAX_BODY_MB if that size is right",
             )
         yield piece

@@ -16,6 +16,7 @@ import pytest
 from oddins_pipeline.catalog.lists import LISTS
 from oddins_pipeline.cli import cli
 from oddins_pipeline.database.changes import VIEWS
+from oddins_pipeline.definitions import build_definitions
 from oddins_pipeline.orchestration.checks import CHECKS
 from oddins_pipeline.sample_provider.faults import FAULTS
 from oddins_pipeline_tests.support.service import Service
@@ -154,6 +155,13 @@ def test_every_check_is_listed() -> None:
         f"{each.name}: {name}" for each in LISTS for name in ("freshness", "row_count_change")
     }
     assert listed == {f"{check.asset}: {check.name}" for check in CHECKS} | of_lists
+
+
+def test_every_schedule_and_sensor_is_listed() -> None:
+    listed = set(re.findall(r"`(\w+)`", " ".join(cells[0] for cells in rows("dagster", "name"))))
+    definitions = build_definitions()
+    defined = [*(definitions.schedules or ()), *(definitions.sensors or ())]
+    assert listed == {one.name for one in defined}
 
 
 def test_every_picture_is_there_and_small() -> None:

@@ -41,7 +41,7 @@ def test_a_body_beyond_the_cap_is_left_at_the_cap(bench: Bench, fault: str) -> N
     bench.provider.script(fault)
     error = bench.error(replace(SMALL, attempt_timeout=30, attempts=5))
     assert type(error) is errors.MalformedResponseError
-    assert "larger than 1000000 bytes" in str(error)
+    assert "larger than 1 MB" in str(error)
     assert "ODDINS_HTTP_MAX_BODY_MB" in str(error)
     assert len(bench.paths) == 1
 
