@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 import sys
+import threading
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -90,6 +91,7 @@ def main() -> None:
     """Entry point: an expected failure is one sentence on stderr and its exit code."""
     stdout, interrupts = open_streams(), Interrupts()
     app = App(as_json=_wants_json(sys.argv), interrupted=interrupts.first)
+    threading.excepthook = lambda failed: _report_bug(app, failed.exc_value)
     code = _run(app)
     interrupted = interrupts.end()
     sys.stdout.flush()
@@ -125,7 +127,7 @@ def _run(app: App) -> int:
     return 0
 
 
-def _report_bug(app: App, error: Exception) -> None:
+def _report_bug(app: App, error: BaseException | None) -> None:
     """The error with its trace, redacted; where stderr carries JSON, a field of one object."""
     import logging
 

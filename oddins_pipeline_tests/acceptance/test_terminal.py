@@ -20,9 +20,16 @@ from oddins_pipeline_tests.support.embedded import destroy, processes_of
 from oddins_pipeline_tests.support.service import Service
 
 BROKEN = """
-from oddins_pipeline.cli import LazyGroup, main
+import threading, click
+from oddins_pipeline.cli import LazyGroup, main, words
+@click.command()
+def in_thread():
+    thread = threading.Thread(target=lambda: words.missing)
+    thread.start()
+    thread.join()
+words.in_thread = in_thread
 LazyGroup.commands_help["broken"] = ""
-LazyGroup.elsewhere["broken"] = ("words", "missing")
+LazyGroup.elsewhere["broken"] = ("words", "{}")
 main()
 """
 ODDINS = [sys.executable, "-c", "from oddins_pipeline.cli import main; main()"]
@@ -166,10 +173,11 @@ def test_without_a_terminal_every_line_of_stderr_is_an_object(
     assert [type(json.loads(line)) for line in done.stderr.splitlines()].count(dict) > 0
 
 
-def test_a_bug_without_a_terminal_is_one_object_with_its_trace() -> None:
-    command = [sys.executable, "-c", BROKEN, "broken"]
+@pytest.mark.parametrize(("where", "code"), [("missing", 1), ("in_thread", 0)])
+def test_a_bug_without_a_terminal_is_one_object_with_its_trace(where: str, code: int) -> None:
+    command = [sys.executable, "-c", BROKEN.format(where), "broken"]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
-    assert done.returncode == 1
+    assert done.returncode == code
     (line,) = done.stderr.splitlines()
     reported = json.loads(line)
     assert reported["code"] == "unexpected"
