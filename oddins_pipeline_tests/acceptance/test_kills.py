@@ -128,6 +128,8 @@ def test_a_killed_sync_leaves_a_whole_response_wherever_it_is_hit(
             assert "interrupted" in error
     record_property(f"{command[1]} {number.name}", spread(states))
     serve(service, entries)
+    if command is MATERIALIZE:  # only a command's run is known to be lost at once
+        time.sleep(GRACE_PERIOD.total_seconds())
     assert service.sync("--force").code == 0
     assert content_now(service) == content_of(entries)
     assert service.query(_LEFT) == [(0,)], "the next sync ends the runs that died"
@@ -160,8 +162,7 @@ def test_a_killed_run_of_everything_leaves_each_entity_whole(
     assert assert_everything_whole(service) == [turn + 1] * 3
     time.sleep(GRACE_PERIOD.total_seconds())
     assert service.sync("--force").code == 0
-    left = service.query("SELECT count(*) FROM dagster.runs WHERE status = 'STARTED'")
-    assert left == [(0,)], "the next sync ends the runs that died"
+    assert service.query(_LEFT) == [(0,)], "the next sync ends the runs that died"
 
 
 def test_a_run_that_is_ended_before_its_first_step_is_reported(
