@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import re
+from contextlib import suppress
 from functools import lru_cache
 from urllib.parse import unquote
 
@@ -21,6 +22,7 @@ _NUMBERS = (
     "keepalives_count",
     "tcp_user_timeout",
 )
+_UNKNOWN_TO_STORAGE = "which the libpq of Dagster's storage (psycopg2) does not know; leave it out"
 _SSLMODES = ("disable", "allow", "prefer", "require", "verify-ca", "verify-full")
 
 
@@ -52,6 +54,8 @@ def _parameter_problem(query: str) -> str | None:
             return "has a parameter that libpq does not know (write & in a password as %26)"
         if not known:
             return f"has the parameter {name}, which libpq does not know; leave it out"
+        if name in _newer_keywords():
+            return f"has the parameter {name}, {_UNKNOWN_TO_STORAGE}"
         after_secret |= name in _secret_keywords()
     return None
 
@@ -79,7 +83,14 @@ def _libpq_problem(url: str) -> str | None:
     named = written.get("dbname", "").strip("/") or written.get("service")
     if not named and not {"PGDATABASE", "PGSERVICE"} & os.environ.keys():
         return "names no database"
-    return f"has a value that libpq refuses: {'; '.join(refusals)}" if refusals else None
+    if refusals:
+        return f"has a value that libpq refuses: {'; '.join(refusals)}"
+    return _service_problem(found) if "service" in found else None
+
+
+def _service_problem(found: dict[str, str]) -> str | None:
+    newer = ", ".join(sorted(_newer_keywords() & found.keys()))
+    return f"has a service with the parameter {newer}, {_UNKNOWN_TO_STORAGE}" if newer else None
 
 
 def resolve(url: str) -> tuple[dict[str, str], list[str]]:
@@ -202,6 +213,20 @@ def _keywords() -> dict[str, bool]:
     found = {option.keyword.decode(): option.dispchar for option in Conninfo.parse(b"")}
     keys = {"scram_client_key", "scram_server_key"}
     return {name: shown == b"*" or name in keys for name, shown in found.items()}
+
+
+@lru_cache(maxsize=1)
+def _newer_keywords() -> set[str]:
+    """What psycopg's libpq knows, and the older one that psycopg2 brings does not."""
+    import psycopg2
+    from psycopg2.extensions import parse_dsn
+
+    def is_known(name: str) -> bool:
+        with suppress(psycopg2.ProgrammingError):
+            return bool(parse_dsn(f"{name}=x"))
+        return False
+
+    return {name for name in _keywords() if not is_known(name)}
 
 
 def _secret_keywords() -> set[str]:

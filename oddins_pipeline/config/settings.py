@@ -266,6 +266,8 @@ def load_automation() -> AutomationSettings:
 
 
 def _load(kind: type[A]) -> A:
+    if Path(".env").is_fifo():  # reading it would wait for its writer
+        raise UsageError(".env of the current directory is a pipe; make it a file")
     faults = [
         f"{old} is now called {new}; rename it" for old, new in RENAMED.items() if _is_set(old)
     ]

@@ -12,7 +12,7 @@ from zoneinfo import ZoneInfo
 
 from oddins_pipeline.urls import parse_http_url
 
-_SIMPLE_CRON = re.compile(r"[0-5]?\d ([01]?\d|2[0-3]) \* \* [*0-6]")
+_SIMPLE_CRON = re.compile(r"[0-5]?\d ([01]?\d|2[0-3]) \* \* [*0-6]", re.ASCII)
 _PROXIES = ("http", "https", "all")
 
 
@@ -41,7 +41,7 @@ def home_problem(home: Path) -> str | None:
     try:
         place = home.expanduser().absolute()
         str(place).encode()  # JSON, YAML and PostgreSQL take nothing else
-        while not place.exists():
+        while not place.exists() and not place.is_symlink():  # to itself, or to nothing
             place = place.parent
         usable = place.is_dir() and os.access(place, os.W_OK | os.X_OK)
     except (OSError, RuntimeError, ValueError):

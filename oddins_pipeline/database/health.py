@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from oddins_pipeline.catalog.events import FAILED, REJECTED
+from oddins_pipeline.catalog.steps import OURS
 from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.database.identity import DATABASE_TAG, database_id
 
@@ -43,7 +44,8 @@ FROM subscription WHERE active OR seen_at > last_success_at
 """
 
 # Runs that Dagster calls started but have no connection here a minute after they began (by a
-# clock that may be wrong), and the age of the daemon's last heartbeat.
+# clock that may be wrong), and the age of the daemon's last heartbeat. Consumers' steps come after
+# ours: a run that is at them may lose its connection.
 _DAGSTER = """
 SELECT 'orphaned_runs', '{}'::jsonb, count(*)::float FROM dagster.runs r
 WHERE r.status = 'STARTED'
@@ -53,6 +55,8 @@ WHERE r.status = 'STARTED'
         AND a.application_name LIKE 'oddins sync ' || left(r.run_id, 8) || '%%')
     AND EXISTS (SELECT FROM dagster.run_tags t
         WHERE t.run_id = r.run_id AND t.key = %s AND t.value = %s)
+    AND NOT EXISTS (SELECT FROM dagster.event_logs e WHERE e.run_id = r.run_id
+        AND e.dagster_event_type = 'STEP_START' AND e.step_key <> ALL(%s))
 UNION ALL SELECT 'daemon_heartbeat_age_seconds', '{}',
     extract(epoch FROM (now() AT TIME ZONE 'UTC') - max(timestamp)) FROM dagster.daemon_heartbeats
 """
@@ -66,6 +70,6 @@ def load_metrics(connection: Connection) -> list[Sample]:
     found = connection.execute(_METRICS, ([FAILED, REJECTED],)).fetchall()
     there = connection.execute("SELECT to_regclass('dagster.daemon_heartbeats')").fetchone()
     if there and there[0]:
-        ours = (DATABASE_TAG, database_id(connection)[0])
+        ours = (DATABASE_TAG, database_id(connection)[0], list(OURS))
         found += connection.execute(_DAGSTER, ours).fetchall()
     return [(name, labels, value) for name, labels, value in found]

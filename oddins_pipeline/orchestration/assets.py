@@ -12,10 +12,11 @@ from pydantic import Field
 from oddins_pipeline.catalog.entities import LEAGUES
 from oddins_pipeline.catalog.reference_list import ReferenceList
 from oddins_pipeline.catalog.requests import Params
+from oddins_pipeline.catalog.steps import CATALOG, CHECK_STEPS, RAW
 from oddins_pipeline.database.payloads import Payload
 from oddins_pipeline.orchestration.checks import evaluations
 from oddins_pipeline.orchestration.io_manager import Slice
-from oddins_pipeline.orchestration.jobs import CATALOG, CHECK_STEPS, FIRST, OWNERS, RAW
+from oddins_pipeline.orchestration.jobs import FIRST, OWNERS
 from oddins_pipeline.orchestration.session import RunSession
 from oddins_pipeline.orchestration.table_metadata import response_schema, table_metadata
 from oddins_pipeline.pipeline.league_sync import LEAGUE_SYNC, LeagueFilter

@@ -10,6 +10,7 @@ import dagster as dg
 
 from oddins_pipeline.catalog.entities import LEAGUES
 from oddins_pipeline.catalog.season_range import FIRST_SEASON, YEARS_AHEAD
+from oddins_pipeline.catalog.steps import BACKFILL_STEP, RAW
 from oddins_pipeline.database import backfills
 from oddins_pipeline.database.connection import database_errors
 from oddins_pipeline.errors import NoSeasonError, PostponedError
@@ -17,10 +18,8 @@ from oddins_pipeline.orchestration.checks import evaluations
 from oddins_pipeline.orchestration.io_manager import PostgresIOManager, Slice
 from oddins_pipeline.orchestration.jobs import (
     BACKFILL_JOB,
-    BACKFILL_STEP,
     MAX_RUNTIME_TAG,
     OWNERS,
-    RAW,
     REQUEST_TAG,
 )
 from oddins_pipeline.orchestration.session import EntityProgress, RunSession

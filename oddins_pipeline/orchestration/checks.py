@@ -13,6 +13,7 @@ import dagster as dg
 
 from oddins_pipeline.catalog.entities import LEAGUES, Entity
 from oddins_pipeline.catalog.reference_list import ReferenceList
+from oddins_pipeline.catalog.steps import CHECK_STEPS, RAW
 from oddins_pipeline.database.catalog_facts import (
     FIRST_YEAR,
     CatalogFacts,
@@ -21,7 +22,7 @@ from oddins_pipeline.database.catalog_facts import (
 )
 from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.orchestration.failures import ExpectedFailureError
-from oddins_pipeline.orchestration.jobs import CHECK_STEPS, FIRST, RAW
+from oddins_pipeline.orchestration.jobs import FIRST
 from oddins_pipeline.orchestration.session import RunSession
 from oddins_pipeline.pipeline.staleness import is_stale, stale_after
 from oddins_pipeline.pipeline.sync import after_commit

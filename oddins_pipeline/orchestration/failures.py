@@ -9,9 +9,9 @@ from dagster._core.errors import DagsterUserCodeProcessError
 from dagster_shared.error import SerializableErrorInfo
 
 from oddins_pipeline.catalog.entities import Entity
+from oddins_pipeline.catalog.steps import WRITES
 from oddins_pipeline.errors import InterruptedSyncError, LaunchError, OddinsError
 from oddins_pipeline.logs import redact, sanitize
-from oddins_pipeline.orchestration.jobs import WRITES
 from oddins_pipeline.pipeline.failures import RunFailure
 
 TERMINATED = "the run terminated unexpectedly: its process was killed or its host was lost"

@@ -15,13 +15,13 @@ from oddins_pipeline import __version__
 from oddins_pipeline.catalog.entities import LEAGUES, Entity
 from oddins_pipeline.catalog.lists import LISTS, TABLES
 from oddins_pipeline.catalog.response import RawResponse
+from oddins_pipeline.catalog.steps import RAW
 from oddins_pipeline.database.changes import ChangeFilter, changes
 from oddins_pipeline.database.payloads import Payload
 from oddins_pipeline.errors import OddinsError
 from oddins_pipeline.logs import redact
 from oddins_pipeline.orchestration.change_summary import SCAN_LIMIT, markdown
 from oddins_pipeline.orchestration.failures import ExpectedFailureError
-from oddins_pipeline.orchestration.jobs import RAW
 from oddins_pipeline.orchestration.session import RunSession
 from oddins_pipeline.orchestration.table_metadata import column_lineage, table_metadata
 from oddins_pipeline.pipeline.league_sync import LEAGUE_SYNC

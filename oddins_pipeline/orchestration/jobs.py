@@ -7,6 +7,7 @@ import dagster as dg
 
 from oddins_pipeline.catalog.entities import LEAGUES, Entity
 from oddins_pipeline.catalog.lists import LISTS
+from oddins_pipeline.catalog.steps import RAW
 
 # The data version, which lets consumers react to changes only, has been beta since Dagster 1.3; so
 # are owners and links to the source. The others are about Dagster's own calls.
@@ -17,22 +18,6 @@ warnings.filterwarnings(
 )
 
 OWNERS = ["team:odds-data"]
-RAW = "raw_leagues"
-CATALOG = "catalog"
-BACKFILL_STEP = "backfill_season"
-WRITES = {
-    LEAGUES.name: frozenset({RAW, CATALOG, BACKFILL_STEP}),
-    **{spec.entity.name: frozenset({spec.name}) for spec in LISTS},
-}
-"""Entity → the steps whose failure is its failure."""
-
-CHECK_STEPS = {
-    LEAGUES.name: "catalog_checks",
-    **{spec.entity.name: f"{spec.name}_checks" for spec in LISTS},
-}
-STEPS = frozenset().union(*WRITES.values())
-"""The steps whose failure is a failure of the catalog."""
-
 BACKFILL_JOB = "backfill_seasons"
 PRUNE_JOB = "prune_runs"
 ASSET_JOB = "__ASSET_JOB"

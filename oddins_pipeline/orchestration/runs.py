@@ -2,13 +2,14 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
-from datetime import datetime, timedelta, timezone
+from datetime import datetime, timedelta
 from typing import Any
 
 import dagster as dg
 
 from oddins_pipeline.catalog.entities import LEAGUES, Entity, SyncKey
 from oddins_pipeline.catalog.lists import LISTS
+from oddins_pipeline.catalog.steps import OURS, RAW, WRITES
 from oddins_pipeline.config.workspace import Workspace
 from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.errors import UNRECORDED
@@ -22,15 +23,10 @@ from oddins_pipeline.orchestration.jobs import (
     ASSET_JOB,
     ASSETS,
     BACKFILL_JOB,
-    CHECK_STEPS,
-    COMMAND_TAG,
-    RAW,
-    STEPS,
     SYNC_JOB,
-    WRITES,
     sync_job,
 )
-from oddins_pipeline.orchestration.ownership import Owner
+from oddins_pipeline.orchestration.ownership import CLOCK_TAG, Owner
 from oddins_pipeline.pipeline.failures import store_failure
 from oddins_pipeline.pipeline.league_sync import LeagueFilter
 from oddins_pipeline.pipeline.session import APPLICATION
@@ -49,6 +45,9 @@ IN_PROGRESS = [
 ]
 GRACE_PERIOD = timedelta(seconds=20)
 """In this time a run has connected, or has failed to."""
+
+MISSED_TAG = "oddins/missed_since"
+"""The run, and the server's time at which it was first seen to run without a connection."""
 
 # The first eight characters of the id of each run that has a connection here.
 _CONNECTED_RUNS = """
@@ -72,22 +71,18 @@ def fail_orphaned_runs(
 
     Such a run would hold the queue's only place for good. Returns their ids.
     """
-    rows = connection.execute(_CONNECTED_RUNS, (f"{APPLICATION} %",))
-    connected = {name for (name,) in rows}
+    connected = _connected(connection)
     orphaned = []
     for record in instance.get_run_records(dg.RunsFilter(statuses=IN_PROGRESS)):
         run = record.dagster_run
         if (
             owner.owns(run)
             and keys_of(run)
-            and is_orphaned(
-                created_at=record.create_timestamp,
-                started_at=_started_at(record),
-                now=owner.now(),
-                connected=run.run_id[:8] in connected,
-                grace_period=_grace_period(run),
-            )
+            and run.run_id[:8] not in connected
+            and not _may_be_connecting(instance, run, owner.now())
             and not _is_with_consumers(instance, run)
+            # It may have begun since the first look; one that ended since then is not in progress.
+            and run.run_id[:8] not in _connected(connection)
         ):
             instance.report_run_failed(run, TERMINATED)
             record_run_failure(instance, connection, workspace, run, owner)
@@ -95,40 +90,28 @@ def fail_orphaned_runs(
     return orphaned
 
 
-def is_orphaned(
-    *,
-    created_at: datetime,
-    started_at: datetime,
-    now: datetime,
-    connected: bool,
-    grace_period: timedelta,
-) -> bool:
-    """Whether a run that Dagster calls started is lost: it has no connection to the database,
-    which it holds from its first second to its last. A younger one may still be connecting:
-    `created_at` is the server's time; `started_at` may come from a clock that is hours off.
+def _connected(connection: Connection) -> set[str]:
+    return {name for (name,) in connection.execute(_CONNECTED_RUNS, (f"{APPLICATION} %",))}
+
+
+def _may_be_connecting(instance: dg.DagsterInstance, run: dg.DagsterRun, now: datetime) -> bool:
+    """Whether a run without a connection may not have come to open one: its own clock may be wrong,
+    so the time counts from when it was first missed. One that did open it is lost.
     """
-    return (
-        not connected and now - created_at >= grace_period and abs(now - started_at) >= grace_period
-    )
+    if CLOCK_TAG in run.tags and run.parent_run_id is None:  # re-executed, it has its parent's tags
+        return False
+    missed, _, since = run.tags.get(MISSED_TAG, "").partition(" ")
+    if missed != run.run_id:
+        since = now.isoformat()
+        instance.add_run_tags(run.run_id, {MISSED_TAG: f"{run.run_id} {since}"})
+    return now - datetime.fromisoformat(since) < GRACE_PERIOD
 
 
 def _is_with_consumers(instance: dg.DagsterInstance, run: dg.DagsterRun) -> bool:
     """Whether our steps of the run have ended and others are left: it may lose its connection."""
     planned = planned_steps(instance, run)
-    ours = planned & {*STEPS, *CHECK_STEPS.values()}
+    ours = planned & OURS
     return ours != planned and ours <= ended_steps(instance, run.run_id)
-
-
-def _started_at(record: dg.RunRecord) -> datetime:
-    if record.start_time:
-        return datetime.fromtimestamp(record.start_time, timezone.utc)
-    return record.create_timestamp
-
-
-def _grace_period(run: dg.DagsterRun) -> timedelta:
-    """None for a command's run; re-executed in the UI, it keeps the tag but not the command."""
-    by_command = COMMAND_TAG in run.tags and run.parent_run_id is None
-    return timedelta(0) if by_command else GRACE_PERIOD
 
 
 def record_run_failure(

@@ -16,6 +16,7 @@ import dagster as dg
 
 from oddins_pipeline import __version__
 from oddins_pipeline.catalog.entities import Entity, SyncKey
+from oddins_pipeline.catalog.steps import CHECK_STEPS, OURS, WRITES
 from oddins_pipeline.config.workspace import Workspace, load_workspace
 from oddins_pipeline.database.connection import Connection
 from oddins_pipeline.database.merge import TableCounts
@@ -28,7 +29,7 @@ from oddins_pipeline.orchestration.failures import (
     planned_steps,
     step_failure,
 )
-from oddins_pipeline.orchestration.jobs import CHECK_STEPS, PAYLOAD_TAG, STEPS, VERSION_TAG, WRITES
+from oddins_pipeline.orchestration.jobs import PAYLOAD_TAG, VERSION_TAG
 from oddins_pipeline.orchestration.ownership import Owner, load_owner, location_of
 from oddins_pipeline.orchestration.runs import fail_orphaned_runs, keys_of
 from oddins_pipeline.orchestration.storage_session import interruption
@@ -158,7 +159,7 @@ def sync_session(context: dg.InitResourceContext) -> Iterator[RunSession]:
             fail_orphaned_runs(instance, session.connection, workspace, owner)
             return session
 
-        steps = planned_steps(instance, dagster_run) & {*STEPS, *CHECK_STEPS.values()}
+        steps = planned_steps(instance, dagster_run) & OURS
         run = RunSession(None, opening, set(steps))
         yield run
         stack.close()

@@ -11,6 +11,7 @@ import pytest
 from oddins_pipeline.definitions import build_definitions
 from oddins_pipeline.orchestration.jobs import SYNC_JOB
 from oddins_pipeline.orchestration.ownership import CLOCK_TAG, Owner
+from oddins_pipeline.orchestration.runs import MISSED_TAG
 from oddins_pipeline.orchestration.sensors import evaluate_failures
 from oddins_pipeline_tests.support.daemon import owner_of
 from oddins_pipeline_tests.support.service import FAKETIME, Service
@@ -53,13 +54,18 @@ def test_a_command_on_such_a_host_records_and_reads_the_servers_times(
 
 
 def lost_run(
-    instance: dg.DagsterInstance, owner: Owner, hours: int, *, opened: bool
+    instance: dg.DagsterInstance,
+    owner: Owner,
+    hours: int,
+    *,
+    opened: bool,
+    kinds: tuple[dg.DagsterEventType, ...] = (Kind.RUN_START, Kind.STEP_START, Kind.RUN_FAILURE),
 ) -> dg.DagsterRun:
     """A run on such a host that was started, and was failed by another process."""
     behind = {CLOCK_TAG: str(-hours * 3600)} if opened else {}
     job = build_definitions().resolve_job_def(SYNC_JOB)
     run = instance.create_run_for_job(job, tags={**owner.tags, **behind})
-    for kind in (Kind.RUN_START, Kind.STEP_START, Kind.RUN_FAILURE):
+    for kind in kinds:
         entry = dg.EventLogEntry(  # type: ignore[no-untyped-call]
             error_info=None,
             level=20,
@@ -93,6 +99,23 @@ def test_the_sensor_records_a_failure_once_and_never_over_a_later_success(
     lost_run(instance, owner_of(service.database), 0, opened=True)
     evaluate_failures(dg.build_sensor_context(instance=instance, cursor=context.cursor))
     assert service.query(STATE)[0][0] is True, "a run of another clock hides no later one"
+
+
+@pytest.mark.parametrize("hours", HOURS)
+def test_a_run_that_has_just_begun_is_not_taken_for_lost_whatever_its_clock_shows(
+    instance: dg.DagsterInstance, service: Service, hours: int
+) -> None:
+    """It was queued for long, and its process has not connected yet."""
+    owner = owner_of(service.database)
+    run = lost_run(instance, owner, hours, opened=False, kinds=(Kind.RUN_START,))
+    for seconds, expected in ((0, "STARTED"), (15, "STARTED"), (25, "FAILURE")):
+        since = (owner.now() - timedelta(seconds=seconds)).isoformat()
+        if seconds:
+            instance.add_run_tags(run.run_id, {MISSED_TAG: f"{run.run_id} {since}"})
+        evaluate_failures(dg.build_sensor_context(instance=instance))
+        found = instance.get_run_by_id(run.run_id)
+        assert found is not None
+        assert found.status.value == expected
 
 
 def test_a_failure_that_is_found_after_a_later_success_is_no_failure_now(

@@ -15,9 +15,10 @@ import pytest
 from dagster._core.execution.plan.objects import StepSuccessData
 
 from oddins_pipeline.catalog.entities import LEAGUES
+from oddins_pipeline.catalog.steps import CATALOG, RAW
 from oddins_pipeline.database.lock import lock_id
 from oddins_pipeline.definitions import build_definitions
-from oddins_pipeline.orchestration.jobs import ASSET_JOB, CATALOG, RAW, SYNC_JOB
+from oddins_pipeline.orchestration.jobs import ASSET_JOB, SYNC_JOB
 from oddins_pipeline.orchestration.runs import keys_of
 from oddins_pipeline.orchestration.sensors import evaluate_failures
 from oddins_pipeline.sample_provider import generate_leagues

@@ -99,6 +99,10 @@ WITH stored AS (INSERT INTO webhook_events (type, entity, text, facts)
     VALUES ('sync_failed', 'leagues_seasons', 'x', '{{"code": "{}"}}'))
 UPDATE provider_sync_state SET last_error = 'x', last_error_at = clock_timestamp() + interval '1 s'
 """
+LOST = (
+    "UPDATE dagster.runs SET status = 'STARTED', start_time = extract(epoch FROM now()) + 7200,"
+    " create_timestamp = create_timestamp - interval '10 min'"
+)
 STATES = {
     **{
         FAILED.format(code): alert
@@ -122,8 +126,7 @@ STATES = {
         "QuotaLow"
     ),
     "UPDATE dagster.daemon_heartbeats SET timestamp = timestamp - interval '1 hour'": "DaemonDown",
-    "UPDATE dagster.runs SET status = 'STARTED', start_time = extract(epoch FROM now()) + 7200,"
-    " create_timestamp = create_timestamp - interval '10 min'": "RunOrphaned",
+    LOST: "RunOrphaned",
     f"SELECT pg_advisory_lock({lock_id()})": "LockHeld",
 }
 BEAT = """
@@ -144,6 +147,18 @@ def test_each_other_state_fires_its_alert_only(service: Service, tmp_path: Path)
                 connection.execute(statement.encode())
                 found[statement] = firing(collected(connection), tmp_path)
     assert found == {statement: {f"Oddins{name}"} for statement, name in STATES.items()}
+
+
+def test_a_run_that_is_at_its_consumers_steps_is_not_orphaned(service: Service) -> None:
+    serve(service, generate_leagues(0.02))
+    assert service.sync().code == 0
+    service.query(f"{LOST} RETURNING 1")
+    assert "\noddins_orphaned_runs 1.0\n" in scrape(service)
+    service.query(
+        "INSERT INTO dagster.event_logs (run_id, event, dagster_event_type, timestamp, step_key)"
+        " SELECT run_id, '{}', 'STEP_START', now(), 'consumer' FROM dagster.runs RETURNING 1"
+    )
+    assert "\noddins_orphaned_runs 0.0\n" in scrape(service)
 
 
 def test_what_is_not_known_is_absent_and_never_zero(service: Service) -> None:

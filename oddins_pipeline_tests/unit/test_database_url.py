@@ -22,7 +22,7 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     file = tmp_path / "services"
     file.write_text(
         f"[odds]\nhost=h\npassword={WORD}\n[slow]\nconnect_timeout=soon\n[far]\nport=1,70000\n"
-        "[two]\nhost=h,i\nport=1,2,3\n[odd]\nnonsense=1\n"
+        "[two]\nhost=h,i\nport=1,2,3\n[odd]\nnonsense=1\n[newer]\nhost=h\ndbname=db\nmax_protocol_version=3.0\n"
     )
     monkeypatch.setenv("PGSERVICEFILE", str(file))
 
@@ -35,6 +35,7 @@ def services(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
         ("/db", {"PGSERVICE": "nosuch"}, 'refuses: definition of service "nosuch" not found'),
         ("/?service=x", {"PGSERVICEFILE": "/nowhere"}, 'service file "/nowhere" not found'),
         ("/?service=odd", {}, "refuses: syntax error in service file"),
+        ("/?service=newer", {}, "has a service with the parameter max_protocol_version, which"),
         ("/?service=slow", {}, "has a connect_timeout that is not a whole number"),
         ("/?service=far", {}, "has a port that is not a number"),
         ("/?service=two", {}, "has not as many ports as hosts"),
@@ -108,6 +109,14 @@ def test_a_parameter_of_another_tool_is_refused_by_name(query: str, named: str) 
     assert found == f"has the parameter {named}, which libpq does not know; leave it out"
 
 
+@pytest.mark.parametrize("named", ["max_protocol_version", "oauth_client_secret", "sslkeylogfile"])
+def test_a_parameter_that_only_one_of_the_two_drivers_knows_is_refused_by_name(named: str) -> None:
+    found = database_url.problem(f"postgresql://u:p@h/db?sslmode=require&{named}={WORD}")
+    assert found is not None
+    assert found.startswith(f"has the parameter {named}, which the libpq of Dagster's storage")
+    assert WORD not in found
+
+
 def test_the_rest_of_a_password_is_not_taken_for_a_parameters_name() -> None:
     found = database_url.problem(f"postgresql://h/db?password=a&{WORD}=1")
     assert found is not None
@@ -155,7 +164,6 @@ def test_what_libpq_reads_reaches_both_drivers(
         f"u@h/db?p%61ssword={WORD}&sslmode=require",
         f"u@h/db?sslpassword={WORD}&passfile=/{WORD}",
         f"u:{WORD}@h/db?%70assfile={WORD}",
-        f"u@h/db?oauth_client_secret={WORD}",
     ],
 )
 def test_no_spelling_of_a_secret_is_shown(monkeypatch: pytest.MonkeyPatch, rest: str) -> None:

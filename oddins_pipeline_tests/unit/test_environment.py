@@ -114,6 +114,22 @@ def test_bytes_that_are_not_utf8_are_refused_by_name(
     assert "s3cret" not in str(caught.value)
 
 
+@pytest.mark.parametrize("target", ["loop", "/nowhere/at/all"], ids=["to itself", "to nothing"])
+def test_a_home_below_a_link_that_leads_nowhere_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: str
+) -> None:
+    (tmp_path / "loop").symlink_to(target)
+    monkeypatch.setenv("ODDINS_HOME", str(tmp_path / "loop" / "home"))
+    with pytest.raises(UsageError, match="ODDINS_HOME is not a directory"):
+        load_settings()
+
+
+def test_an_env_file_that_would_wait_for_a_writer_is_refused(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / ".env")
+    with pytest.raises(UsageError, match=r"\.env of the current directory is a pipe"):
+        load_settings()
+
+
 def test_an_env_file_that_cannot_be_read_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:

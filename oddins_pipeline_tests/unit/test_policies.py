@@ -90,32 +90,3 @@ def test_a_sync_between_begins_the_pauses_again() -> None:
 
 def test_the_pause_never_exceeds_six_hours() -> None:
     assert catch_up_backoff(1000) == timedelta(hours=6)
-
-
-@pytest.mark.parametrize(
-    ("age", "behind", "connected", "dead"),
-    [
-        (5, 0, False, False),
-        (25, 0, False, True),
-        (25, 0, True, False),
-        (90_000, 0, True, False),
-        (5, 7200, False, False),
-        (25, 7200, False, True),
-        (25, -7200, False, True),
-    ],
-)
-def test_a_started_run_without_a_connection_is_dead_unless_young(
-    age: float, behind: float, connected: bool, dead: bool
-) -> None:
-    """`behind` is what the clock of the run's host is behind the server's."""
-    from oddins_pipeline.orchestration.runs import is_orphaned  # imports Dagster
-
-    created = NOW - timedelta(seconds=age)
-    found = is_orphaned(
-        created_at=created,
-        started_at=created - timedelta(seconds=behind),
-        now=NOW,
-        connected=connected,
-        grace_period=timedelta(seconds=20),
-    )
-    assert found is dead
