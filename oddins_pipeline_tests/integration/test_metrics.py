@@ -4,6 +4,7 @@ and it clears again.
 
 from __future__ import annotations
 
+import json
 import re
 import shutil
 import subprocess
@@ -20,7 +21,7 @@ from prometheus_client import CollectorRegistry, generate_latest
 
 from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.database.lock import lock_id
-from oddins_pipeline.pipeline.metrics import CatalogCollector
+from oddins_pipeline.pipeline.metrics import METRICS, CatalogCollector
 from oddins_pipeline.sample_provider import generate_leagues
 from oddins_pipeline_tests.support.responses import serve
 from oddins_pipeline_tests.support.service import KEY, Service
@@ -30,6 +31,8 @@ RULES = PROJECT / "deploy/monitoring/alerts.yml"
 RUNBOOK = (PROJECT / "docs/operation/runbook.md").read_text("utf-8")
 PAGE = (PROJECT / "docs/operation/monitoring.md").read_text("utf-8")
 PROMTOOL = shutil.which("promtool")
+DASHBOARD = json.loads(RULES.with_name("dashboard.json").read_text("utf-8"))
+EXPORTED = {f"oddins_{name}" for name in METRICS}
 SAMPLE = re.compile(r"^(oddins_\w+)(\{.*\})? (\S+)$", re.MULTILINE)
 
 needs_promtool = pytest.mark.skipif(PROMTOOL is None, reason="install the package prometheus")
@@ -139,13 +142,16 @@ VALUES ('SENSOR', 'x', now() AT TIME ZONE 'UTC')
 def test_each_other_state_fires_its_alert_only(service: Service, tmp_path: Path) -> None:
     serve(service, generate_leagues(0.02))
     assert service.sync().code == 0
-    found = {}
+    found, exported = {}, set()
     with psycopg.connect(service.database, autocommit=True) as connection:
         connection.execute(BEAT)
         for statement in STATES:
             with connection.transaction(force_rollback=True):
                 connection.execute(statement.encode())
-                found[statement] = firing(collected(connection), tmp_path)
+                text = collected(connection)
+                found[statement] = firing(text, tmp_path)
+                exported |= {name for name, _, _ in SAMPLE.findall(text)}
+    assert exported == EXPORTED
     assert found == {statement: {f"Oddins{name}"} for statement, name in STATES.items()}
 
 
@@ -196,7 +202,30 @@ def test_every_alert_is_named_by_the_entry_that_it_links_to() -> None:
         assert f"`{rule['alert']}`" in by_anchor[anchor]
 
 
+def expressions() -> dict[str, str]:
+    """Every expression of the rules and the dashboard, by the alert or the panel that has it."""
+    rules = yaml.safe_load(RULES.read_text("utf-8"))["groups"][0]["rules"]
+    targets = [(panel["title"], panel["targets"]) for panel in DASHBOARD["panels"]]
+    return {rule["alert"]: rule["expr"] for rule in rules} | {
+        f"{title}, {number}": target["expr"]
+        for title, found in targets
+        for number, target in enumerate(found)
+    }
+
+
+def test_rules_and_dashboard_read_metrics_that_are_exported() -> None:
+    for place, expression in expressions().items():
+        names = set(re.findall(r"oddins_\w+", expression))
+        assert names, place
+        assert names <= EXPORTED, place
+
+
 @needs_promtool
-def test_the_rules_pass_their_own_tests() -> None:
-    command = [str(PROMTOOL), "test", "rules", str(RULES.with_name("alerts_test.yml"))]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+def test_the_rules_pass_their_own_tests_and_the_dashboard_is_promql(tmp_path: Path) -> None:
+    recorded = [{"record": "x", "expr": one} for one in expressions().values()]
+    path = tmp_path / "expressions.yml"
+    path.write_text(yaml.safe_dump({"groups": [{"name": "x", "rules": recorded}]}), "utf-8")
+    for verb, file in (("test", RULES.with_name("alerts_test.yml")), ("check", path)):
+        command = [str(PROMTOOL), verb, "rules", str(file)]
+        done = subprocess.run(command, capture_output=True, text=True, check=False)
+        assert done.returncode == 0, done.stdout + done.stderr
