@@ -20,6 +20,7 @@ from oddins_pipeline.database.identity import DATABASE_TAG
 from oddins_pipeline.database.lock import lock_id
 from oddins_pipeline.definitions import build_definitions
 from oddins_pipeline.orchestration.jobs import BACKFILL_JOB, CLAIM_TAG, REQUEST_TAG, SYNC_JOB
+from oddins_pipeline.orchestration.ownership import CLOCK_TAG
 from oddins_pipeline.orchestration.schedules import build_schedules
 from oddins_pipeline.orchestration.sensors import build_sensors
 from oddins_pipeline_tests.support.daemon import (
@@ -326,7 +327,7 @@ def test_a_failure_that_was_recorded_later_than_it_happened_is_not_moved(
     instance: dg.DagsterInstance, service: Service
 ) -> None:
     assert service.sync().code == 0
-    run = add_run(instance, SYNC_JOB, Status.STARTED)
+    run = add_run(instance, SYNC_JOB, Status.STARTED, **{CLOCK_TAG: "0"})
     age_runs(service, 3600)
     tick(instance, "sync_failure_sensor")
     found = service.query("SELECT last_error, last_error_at FROM provider_sync_state")
