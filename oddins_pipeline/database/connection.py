@@ -52,7 +52,7 @@ _PINNED = {
     "jit": "off",
     "work_mem": "64MB",
 }
-_HAS_TRANSACTION_TIMEOUT = 170_000
+HAS_TRANSACTION_TIMEOUT = 170_000
 
 # The first setting alone: any other statement might take longer than the time-out in force.
 _PIN = """
@@ -127,7 +127,7 @@ def _connect(
 
 def _pin(connection: Connection, statement_timeout: float, *, read_only: bool) -> str:
     values = {**_PINNED, "default_transaction_read_only": "on" if read_only else "off"}
-    if connection.info.server_version >= _HAS_TRANSACTION_TIMEOUT:
+    if connection.info.server_version >= HAS_TRANSACTION_TIMEOUT:
         values["transaction_timeout"] = "0"
     milliseconds = int(statement_timeout * 1000)
     return _PIN.format(statement_timeout=milliseconds, values=json.dumps(values))

@@ -18,6 +18,8 @@ from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.engine import Connection
 from sqlalchemy.types import NullType
 
+from oddins_pipeline.database.connection import HAS_TRANSACTION_TIMEOUT
+
 SCHEMA = "dagster"
 DIALECT = "postgresql+oddins"
 ANSWER_S = 0.25
@@ -89,6 +91,15 @@ def wait(connection: Any) -> None:
 set_wait_callback(wait)
 
 
+def _pinned(connection: Any) -> Any:
+    """With the one setting that older servers refuse as a parameter of the connection."""
+    if connection.server_version >= HAS_TRANSACTION_TIMEOUT:
+        connection.autocommit = True
+        with connection.cursor() as cursor:
+            cursor.execute("SET transaction_timeout = 0")
+    return connection
+
+
 class CatalogDialect(PGDialect_psycopg2):
     """psycopg2 on sessions whose settings are pinned. Which tables and columns exist is looked up
     once: Dagster asks before nearly every call.
@@ -113,7 +124,7 @@ class CatalogDialect(PGDialect_psycopg2):
         for left, attempt in zip(range(len(attempts))[::-1], attempts, strict=True):
             _connecting.deadline = time.monotonic() + timeout
             try:
-                return super().connect(*arguments, **attempt)
+                return _pinned(super().connect(*arguments, **attempt))
             except psycopg2.OperationalError as error:
                 if not left:
                     at = f"connection to {attempt.get('host')}, port {attempt.get('port', 5432)}"

@@ -82,7 +82,8 @@ def set_for_role(url: str, _patch: pytest.MonkeyPatch) -> str:
         name = f"hurt_{admin.info.dbname}"  # the server has other databases
         role = sql.Identifier(name)
         admin.execute(sql.SQL("CREATE ROLE {} SUPERUSER LOGIN").format(role))
-        for setting, value in HURTFUL.items():
+        newer = {"transaction_timeout": "1"} if admin.info.server_version >= 170_000 else {}
+        for setting, value in {**HURTFUL, **newer}.items():
             statement = sql.SQL("ALTER ROLE {} SET {} = {}")
             admin.execute(statement.format(role, sql.Identifier(setting), value))
     return url.replace("postgres@", f"{name}@", 1)
