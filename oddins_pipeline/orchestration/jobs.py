@@ -30,7 +30,7 @@ request.
 """
 
 COMMAND_TAG = "oddins/command"
-"""On runs of the command line, which are connected before Dagster knows of them."""
+"""On runs of the command line: the command, for people who look at the run."""
 
 PAYLOAD_TAG, VERSION_TAG = "oddins/payload", "oddins/version"
 """What a run published, and by which version: set once it has published."""

@@ -8,7 +8,8 @@ from typing import Any
 import dagster as dg
 import pytest
 import yaml
-from sqlalchemy import text
+from dagster._core.events import StepMaterializationData
+from sqlalchemy import event, text
 
 from oddins_pipeline_tests.integration.test_storage import DAGSTER_YAML
 
@@ -138,3 +139,34 @@ def test_a_signal_while_events_are_stored_loses_none(
             storage.flush()
         instance.report_engine_event("after", job_name="any", run_id="r")
         assert [each.message for each in instance.all_logs("r")] == ["before", "after"]
+
+
+def test_assets_are_read_with_one_statement_and_with_what_is_pending(
+    database: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("DATABASE_URL", database)
+    (tmp_path / "dagster.yaml").write_text(DAGSTER_YAML.read_text())
+    with dg.DagsterInstance.from_config(str(tmp_path)) as instance:
+        assert dg.materialize([each_year], instance=instance, partition_key="2024").success
+        statements: list[str] = []
+        storage: Any = instance.event_log_storage
+        event.listen(storage._engine, "before_cursor_execute", lambda *a: statements.append(a[2]))
+        instance.report_engine_event("pending", job_name="any", run_id="r")
+        instance.get_asset_records([each_year.key])
+        assert len([each for each in statements if each.startswith("SELECT")]) == 1, statements
+        written = dg.AssetMaterialization(each_year.key, partition="2024", description="newest")
+        planned = instance.get_runs()[0]
+        instance.report_dagster_event(materialization(written), run_id=planned.run_id)
+        (record,) = instance.get_asset_records([each_year.key])
+        assert record.asset_entry.last_materialization is not None
+        found = record.asset_entry.last_materialization.asset_materialization
+        assert found is not None
+        assert found.description == "newest"
+
+
+def materialization(written: dg.AssetMaterialization) -> dg.DagsterEvent:
+    return dg.DagsterEvent(
+        dg.DagsterEventType.ASSET_MATERIALIZATION.value,
+        "any",
+        event_specific_data=StepMaterializationData(written),
+    )
