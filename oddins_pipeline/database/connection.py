@@ -53,15 +53,17 @@ _PINNED = {
     "work_mem": "64MB",
 }
 HAS_TRANSACTION_TIMEOUT = 170_000
+NO_TRANSACTION_TIMEOUT = "SET transaction_timeout = 0"
 
-# The first setting alone: any other statement might take longer than the time-out in force.
+# The time-outs alone and first: any other statement might take longer than those in force.
 _PIN = """
+{first};
 SET statement_timeout = {statement_timeout};
 BEGIN;
 SELECT set_config(key, value, false) FROM json_each_text('{values}');
 COMMIT;
 """
-_RESULTS_OF_PIN = 4
+_RESULTS_OF_PIN = 5
 _ATTEMPTS = 5
 
 
@@ -86,8 +88,8 @@ def connect_and_execute(
     """
     with database_errors():
         for _ in range(_ATTEMPTS - 1):
-            # A time-out of a millisecond, not yet replaced, may hit the first statement.
-            with suppress(psycopg.errors.QueryCanceled):
+            # A time-out of a millisecond, not yet replaced, may hit the first statements.
+            with suppress(psycopg.errors.QueryCanceled, psycopg.errors.TransactionTimeout):
                 return _connect(workspace, first, purpose=purpose, read_only=read_only)
         return _connect(workspace, first, purpose=purpose, read_only=read_only)
 
@@ -127,10 +129,12 @@ def _connect(
 
 def _pin(connection: Connection, statement_timeout: float, *, read_only: bool) -> str:
     values = {**_PINNED, "default_transaction_read_only": "on" if read_only else "off"}
-    if connection.info.server_version >= HAS_TRANSACTION_TIMEOUT:
-        values["transaction_timeout"] = "0"
-    milliseconds = int(statement_timeout * 1000)
-    return _PIN.format(statement_timeout=milliseconds, values=json.dumps(values))
+    known = connection.info.server_version >= HAS_TRANSACTION_TIMEOUT
+    return _PIN.format(
+        first=NO_TRANSACTION_TIMEOUT if known else "SET lock_timeout = 0",
+        statement_timeout=int(statement_timeout * 1000),
+        values=json.dumps(values),
+    )
 
 
 def scalar(connection: Connection, statement: str, values: Sequence[Any] | None = None) -> Any:

@@ -196,7 +196,8 @@ def _ensure_tables(postgres_url: str, engine: Engine) -> None:
     if _tables(engine) >= TABLES:
         return
     lock = create_engine(postgres_url, isolation_level="AUTOCOMMIT", poolclass=NullPool)
-    with lock.connect() as connection:  # closing it, and so the session, frees the lock
+    # Closing it, and so the session, frees the lock.
+    with retry_pg_connection_fn(lock.connect, retry_limit=3) as connection:
         connection.execute(text("SET lock_timeout = '60s'"))
         connection.execute(text("SELECT pg_advisory_lock(:key)"), {"key": CREATION_LOCK})
         if _tables(engine) >= TABLES:

@@ -18,7 +18,7 @@ from sqlalchemy.dialects.postgresql.psycopg2 import PGDialect_psycopg2
 from sqlalchemy.engine import Connection
 from sqlalchemy.types import NullType
 
-from oddins_pipeline.database.connection import HAS_TRANSACTION_TIMEOUT
+from oddins_pipeline.database.connection import HAS_TRANSACTION_TIMEOUT, NO_TRANSACTION_TIMEOUT
 
 SCHEMA = "dagster"
 DIALECT = "postgresql+oddins"
@@ -96,7 +96,7 @@ def _pinned(connection: Any) -> Any:
     if connection.server_version >= HAS_TRANSACTION_TIMEOUT:
         connection.autocommit = True
         with connection.cursor() as cursor:
-            cursor.execute("SET transaction_timeout = 0")
+            cursor.execute(NO_TRANSACTION_TIMEOUT)
     return connection
 
 

@@ -18,6 +18,7 @@ import oddins_pipeline
 from oddins_pipeline.catalog.entities import LEAGUES
 from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.config.workspace import Target, Workspace
+from oddins_pipeline.database import connection as connection_module
 from oddins_pipeline.database import revision
 from oddins_pipeline.database.catalog_facts import load_facts
 from oddins_pipeline.database.changes import ChangeFilter, changes
@@ -138,6 +139,21 @@ def test_settings_of_role_database_and_environment_change_nothing(
 ) -> None:
     plain = life_of(any_database)
     assert life_of(set_at(any_database, monkeypatch)) == plain
+
+
+def test_a_time_out_that_hits_before_it_is_replaced_costs_an_attempt(
+    any_database: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """As on a machine so busy that the first statement takes longer than the role's time-out."""
+    url = set_for_role(any_database, monkeypatch)
+    slow = iter(["SELECT pg_sleep(0.1);"])
+    pin = connection_module._pin
+    monkeypatch.setattr(
+        connection_module, "_pin", lambda *args, **kw: next(slow, "") + pin(*args, **kw)
+    )
+    with connect(workspace_of(url), purpose="test") as connection:
+        assert connection.execute("SHOW statement_timeout").fetchone() != ("1ms",)
+    assert next(slow, None) is None
 
 
 def test_a_sync_and_its_record_in_dagster_take_no_setting_of_the_role(
