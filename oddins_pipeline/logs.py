@@ -271,8 +271,9 @@ def configure_logging(
     """Sends the core's log lines to stderr: JSON lines, or text for a terminal; or to `handler`.
 
     Expected failures are no lines of the text: the command prints them, once.
-    Route library warnings through this handler so that they are redacted too.
+    Library warnings take the same way, so that they are redacted, and JSON too.
     """
+    logging.captureWarnings(as_json)
     if handler is None:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(JsonFormatter() if as_json else TextFormatter())

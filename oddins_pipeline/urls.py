@@ -7,9 +7,10 @@ from base64 import b64decode
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import getproxies, proxy_bypass
+from urllib.request import getproxies, proxy_bypass, proxy_bypass_environment
 
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
+_PLAIN = re.compile(r"[\x21-\x7e]{1,2000}")
 MAX_HOST = 253
 
 MIN_SECRET_LENGTH = 8
@@ -17,13 +18,29 @@ MIN_SECRET_LENGTH = 8
 
 
 def parse_http_url(url: str) -> SplitResult | None:
-    """The parts of an http(s) address; None when it is none."""
+    """The parts of an http(s) address; None when it is none, or none that the client can send."""
+    if not _PLAIN.fullmatch(url):  # urlsplit drops line breaks, and httpx refuses them
+        return None
     try:
         parts = urlsplit(url)
         usable = parts.scheme in {"http", "https"} and parts.port != 0 and is_host(parts.hostname)
     except ValueError:
         return None
+    name = parts.hostname or ""
+    usable = usable and ("[" in parts.netloc) == (":" in name) and _is_decodable(name)
     return parts if usable else None
+
+
+def _is_decodable(host: str) -> bool:
+    """Whether httpx, which decodes an international name, finds letters in it."""
+    if host.startswith("xn--"):
+        import idna
+
+        try:
+            idna.decode(host)
+        except idna.IDNAError:
+            return False
+    return True
 
 
 def is_host(name: str | None) -> bool:
@@ -44,11 +61,13 @@ def _is_ip(text: str) -> bool:
 
 def proxy_of(url: str) -> str | None:
     """The environment's proxy for `url`. NO_PROXY may hold networks, IPv6 ones too, which httpx
-    refuses; what it cannot make sense of excludes nothing.
+    refuses, and wildcards; what it cannot make sense of excludes nothing.
     """
     parts, proxies = urlsplit(url), getproxies()
     host = parts.hostname or ""
-    if is_loopback(host) or proxy_bypass(parts.netloc) or _is_excluded(host, proxies):
+    names = {"no": proxies.get("no", "").replace("*.", ".")}
+    excluded = proxy_bypass(parts.netloc) or proxy_bypass_environment(parts.netloc, names)
+    if is_loopback(host) or excluded or _is_excluded(host, proxies):
         return None
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     return proxy if not proxy or "://" in proxy else f"http://{proxy}"
@@ -71,7 +90,7 @@ def check_webhook_url(url: str, *, plain: bool) -> None:
     """Raises ValueError, quoting nothing, unless messages can be sent there; plain http shows the
     address's token to whoever is between.
     """
-    if parse_http_url(url) is None or not re.fullmatch(r"[\x21-\x7e]+", url):
+    if parse_http_url(url) is None:
         raise ValueError("is not an address such as https://host/path")
     if not plain and not url.startswith("https:"):
         raise ValueError("uses plain http, which would show its token; use https, or APP_ENV=local")

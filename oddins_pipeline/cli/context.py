@@ -282,6 +282,11 @@ def _cell(value: object) -> str:
     return "" if value is None else sanitize(str(value), 120)
 
 
+def mark_committed() -> None:
+    """The command has done its work, also when its result cannot be written."""
+    click.get_current_context().ensure_object(App).committed = True
+
+
 def on_catalog(purpose: str | None = None) -> Callable[[Callable[..., None]], Callable[..., Any]]:
     """Adds `--sample`, and opens the catalog: the command's first arguments are a connection, one
     for reading only without a `purpose`, and the settings.

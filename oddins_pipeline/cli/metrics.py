@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from functools import partial
 from pathlib import Path
@@ -35,6 +36,8 @@ DEFAULT = "127.0.0.1:9464"
 @with_workspace
 def command(app: App, workspace: Workspace, output: Path | None, listen: str | None) -> None:
     """Print Prometheus metrics; exit 1 when the catalog cannot be read."""
+    if output and os.path.exists(output) and not output.is_file():  # noqa: PTH110 - raises nothing
+        raise UsageError(f"--output {output} is not a file; name one, or leave it out for stdout")
     registry = CollectorRegistry()
     registry.register(CatalogCollector(partial(reading, workspace), workspace.settings))
     if listen is not None:

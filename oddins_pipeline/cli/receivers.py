@@ -19,6 +19,7 @@ from oddins_pipeline.cli.context import (
     Group,
     examples,
     json_option,
+    mark_committed,
     on_catalog,
     show_rows,
     show_wrapped,
@@ -65,6 +66,7 @@ def add(app: App, workspace: Workspace, name: str) -> None:
     with app.connect(workspace, purpose="receivers") as connection:
         if not receivers.add(connection, name, url, secret):
             raise OddinsError(f"there is a receiver {name} already; remove it first")
+    mark_committed()
     show_wrapped(f"{name} gets what happens from now on")
     if not given:
         click.echo(f"its signing secret, shown this once: {secret}")
@@ -110,6 +112,7 @@ def masked(url: str | None) -> str | None:
 def remove(connection: Connection, _: Settings, name: str) -> None:
     """Forget the receiver NAME."""
     receivers.change(connection, receivers.REMOVE, name)
+    mark_committed()
     show_wrapped(f"{name} is removed")
 
 
@@ -119,6 +122,7 @@ def remove(connection: Connection, _: Settings, name: str) -> None:
 def resume(connection: Connection, _: Settings, name: str) -> None:
     """End the suspension of the receiver NAME: it gets everything since."""
     receivers.change(connection, receivers.RESUME, name)
+    mark_committed()
     show_wrapped(f"{name} gets everything since its suspension")
 
 
@@ -167,6 +171,7 @@ def deliveries(
     found = receivers.load(connection, settings, name)
     if first is not None:
         found = [receivers.replay(connection, one, first) for one in found]
+        mark_committed()
     rows = [
         {"name": one.name, "state": one.state, "pending": pending_count(connection, one)}
         | {"delivered_to_change": one.cursor, **{key: getattr(one, key) for key in SHOWN}}

@@ -5,7 +5,14 @@ from __future__ import annotations
 import click
 
 from oddins_pipeline.catalog.league_names import find_league
-from oddins_pipeline.cli.context import examples, json_option, on_catalog, show_rows, show_wrapped
+from oddins_pipeline.cli.context import (
+    examples,
+    json_option,
+    mark_committed,
+    on_catalog,
+    show_rows,
+    show_wrapped,
+)
 from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.database import watched
 from oddins_pipeline.database.connection import Connection
@@ -35,6 +42,7 @@ def command(
     if leagues:
         known = watched.leagues(connection)
         watched.watch(connection, [find_league(one, known) for one in leagues], note)
+        mark_committed()
     show_rows(watched.watched(connection), as_json=as_json, none=NONE)
 
 
@@ -48,4 +56,5 @@ def unwatch(connection: Connection, _: Settings, leagues: tuple[str, ...]) -> No
     missing = sorted(ids - watched.unwatch(connection, ids))
     if missing:
         raise OddinsError(f"not watched: {', '.join(missing)}")
+    mark_committed()
     show_wrapped(f"no longer watched: {', '.join(sorted(ids))}")

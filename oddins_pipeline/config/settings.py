@@ -21,6 +21,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.dataclasses import dataclass
+from pydantic_settings import NoDecode
 
 from oddins_pipeline.catalog.guard import GuardLimits
 from oddins_pipeline.catalog.requests import RequestLimits
@@ -100,11 +101,11 @@ class Settings(AutomationSettings):
     lists_stale_after_hours: float = Field(
         194, gt=0, le=8_760, description="hours after which a reference list is stale"
     )
-    http: RequestLimits = RequestLimits()
+    http: Annotated[RequestLimits, NoDecode] = RequestLimits()
     requests_per_minute: int = Field(
         8, ge=1, le=900, description="requests a minute unless the provider's headers allow more"
     )
-    pool: PoolLimits = PoolLimits()
+    pool: Annotated[PoolLimits, NoDecode] = PoolLimits()
     database_connect_timeout: int = Field(
         10, ge=2, le=300, description="seconds to connect to PostgreSQL"
     )
@@ -170,10 +171,10 @@ class Settings(AutomationSettings):
     def _plain_base_url(cls, value: str | None) -> str | None:
         if value is None:
             return None
-        parts = parse_http_url(value)
+        parts = parse_http_url(value.strip())
         if not parts or parts.username or parts.password or parts.query or parts.fragment:
             raise ValueError("is not a plain http(s) address such as " + PROVIDER_URL)
-        return value.rstrip("/")
+        return parts.geturl().rstrip("/")
 
     @field_validator("webhook_url", "webhook_secret")
     @classmethod
@@ -271,6 +272,10 @@ def _load(kind: type[A]) -> A:
     faults = [
         f"{old} is now called {new}; rename it" for old, new in RENAMED.items() if _is_set(old)
     ]
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        faults.append("the current directory does not exist any more; change to another")
     faults += [*proxy_problems(), *certificate_problems()]
     try:
         settings = kind()
@@ -301,6 +306,8 @@ def _sentence(item: dict[str, Any]) -> str:
         message = "is not one of local, staging, production; set one of them or leave it out"
     elif item["type"] == "string_unicode":
         message = "is not UTF-8; set it again"
+    elif item["type"] == "dataclass_type":
+        message = f"is not a setting; set those whose names begin with {name}_"
     elif item["type"] != "value_error":
         message = f"is not usable: {message}"
     return f"{name} {message}".strip()

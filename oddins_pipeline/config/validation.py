@@ -4,8 +4,11 @@ from __future__ import annotations
 
 import os
 import re
+import time
 from collections.abc import Iterator
+from contextlib import suppress
 from functools import lru_cache
+from importlib.util import find_spec
 from pathlib import Path
 from urllib.request import getproxies
 from zoneinfo import ZoneInfo
@@ -20,10 +23,12 @@ def cron_problem(cron: str) -> str | None:
     """Asks Dagster's parser, which is slow to import, about all but daily and weekly times."""
     if _SIMPLE_CRON.fullmatch(cron):
         return None
-    from dagster._utils.schedules import is_valid_cron_string
+    from dagster._utils.schedules import cron_string_iterator, is_valid_cron_string
 
-    if is_valid_cron_string(cron):
-        return None
+    if cron.isascii() and is_valid_cron_string(cron):
+        with suppress(ValueError):  # a day that none of its months has stops Dagster's scheduler
+            next(cron_string_iterator(time.time(), cron, "UTC"))
+            return None
     return "is not a cron schedule such as `17 5 * * *` (minute, hour, day, month, day of week)"
 
 
@@ -50,13 +55,10 @@ def home_problem(home: Path) -> str | None:
 
 
 def proxy_problems() -> list[str]:
-    """One sentence for each proxy of the environment that is no address; quotes none."""
+    """One sentence for each proxy of the environment that the client cannot use; quotes none."""
     found = getproxies()
-    return [
-        f"{name.upper()}_PROXY is not an address such as http://proxy.example:3128"
-        for name in _PROXIES
-        if name in found and not _is_proxy(found[name])
-    ]
+    problems = {name: _proxy_problem(found[name]) for name in _PROXIES if name in found}
+    return [f"{name.upper()}_PROXY {problem}" for name, problem in problems.items() if problem]
 
 
 def certificate_problems() -> Iterator[str]:
@@ -88,7 +90,11 @@ def _holds_certificates(directory: str) -> bool:
     return any(re.fullmatch(r"[0-9a-f]{8}\.\d+", name) for name in names)
 
 
-def _is_proxy(value: str) -> bool:
+def _proxy_problem(value: str) -> str | None:
     url = value if "://" in value else f"http://{value}"
-    plain = re.fullmatch(r"[\x21-\x7e]+", url) is not None
-    return plain and parse_http_url(re.sub(r"^socks5h?://", "http://", url)) is not None
+    as_http = re.sub(r"(?i)^socks5h?://", "http://", url)
+    if parse_http_url(as_http) is None:
+        return "is not an address such as http://proxy.example:3128"
+    if as_http != url and find_spec("socksio") is None:
+        return "is a SOCKS proxy, for which the package socksio is missing; install it"
+    return None

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import json
 import os
+import platform
 import re
-import socket
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from typing import Any
@@ -98,7 +98,7 @@ def _connect(
     workspace: Workspace, first: Callable[[int], str] | None, *, purpose: str, read_only: bool
 ) -> tuple[Connection, psycopg.Cursor[TupleRow]]:
     settings = workspace.settings
-    name = f"oddins {purpose} {socket.gethostname()[:20]}:{os.getpid()}"
+    name = f"oddins {purpose} {platform.node()[:20]}:{os.getpid()}"
     connection = psycopg.connect(
         workspace.url,
         autocommit=True,

@@ -5,6 +5,7 @@ and it clears again.
 from __future__ import annotations
 
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -191,6 +192,9 @@ def test_metrics_are_served_and_written_and_say_when_the_catalog_is_down(
     assert service.run("metrics", "--output", str(path), **lost).code == 1
     assert "\noddins_up 0.0\n" in path.read_text("utf-8")
     assert service.run("metrics", "--listen", "nonsense", **lost).code == 2
+    os.mkfifo(device := tmp_path / "device")
+    assert service.run("metrics", "--output", str(device), **lost).code == 2
+    assert device.is_fifo()
 
 
 def test_every_alert_is_named_by_the_entry_that_it_links_to() -> None:

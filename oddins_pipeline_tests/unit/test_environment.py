@@ -5,12 +5,14 @@ from __future__ import annotations
 import os
 import shutil
 import ssl
+import sys
 from pathlib import Path
 
 import certifi
 import pytest
 
 from oddins_pipeline.catalog.requests import RequestLimits
+from oddins_pipeline.config.dagster_home import home_from_env
 from oddins_pipeline.config.settings import load_automation, load_settings
 from oddins_pipeline.errors import UsageError
 from oddins_pipeline.provider.transport import Transport
@@ -20,6 +22,8 @@ REFUSED = [
     ("ODDINS_SYNC_CRON", "61 5 * * *"),
     ("ODDINS_SYNC_CRON", "daily"),
     ("ODDINS_LISTS_CRON", "5 24 * * *"),
+    ("ODDINS_LISTS_CRON", "0 5 31 4,6,9,11 *"),
+    ("ODDINS_SYNC_CRON", "\u0660 \u0665 * * *"),
     ("ODDINS_SYNC_TIMEZONE", "Mars/Olympus"),
     ("ODDINS_SYNC_TIMEZONE", "../etc/passwd"),
     ("ODDINS_HOME", "/dev/null/oddins"),
@@ -31,12 +35,19 @@ REFUSED = [
     ("API_FOOTBALL_BASE_URL", f"https://{'x' * 64}.example"),
     ("API_FOOTBALL_BASE_URL", "https://b\u00fccher.example"),
     ("API_FOOTBALL_BASE_URL", "https://[::1"),
+    ("API_FOOTBALL_BASE_URL", "https://[v1.x]:8"),
+    ("API_FOOTBALL_BASE_URL", "https://provider\n.example"),
+    ("API_FOOTBALL_BASE_URL", "https://provider.example/a\u00a0b"),
+    ("API_FOOTBALL_BASE_URL", "https://xn--0.example"),
+    ("API_FOOTBALL_BASE_URL", "https://provider.example/" + "x" * 70_000),
     ("DATABASE_URL", "postgresql://u:s3cret@h,a..b/db"),
     ("DATABASE_URL", f"postgresql://u:s3cret@{'x' * 64}/db"),
     ("DATABASE_URL", "postgresql://u:s3cret@h/db?sslmode=on"),
     ("ODDINS_WEBHOOK_URL", "https://-.example/x"),
+    ("ODDINS_POOL", "s3cret"),
     ("HTTPS_PROXY", "http://us er:s3cret@proxy:3128"),
     ("ALL_PROXY", "http://proxy..example"),
+    ("ALL_PROXY", "http://[v1.x]:8"),
 ]
 
 
@@ -114,6 +125,32 @@ def test_bytes_that_are_not_utf8_are_refused_by_name(
     assert "s3cret" not in str(caught.value)
 
 
+def test_a_socks_proxy_is_refused_where_its_support_is_not_installed(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setenv("ALL_PROXY", "SOCKS5h://u:s3cret@proxy:1080")
+    monkeypatch.setitem(sys.modules, "socksio", None)
+    with pytest.raises(UsageError) as caught:
+        load_settings()
+    assert str(caught.value).startswith("ALL_PROXY is a SOCKS proxy")
+    assert "s3cret" not in str(caught.value)
+
+
+@pytest.mark.parametrize("given", [" http://127.0.0.1:8/ \r\n", "HTTP://127.0.0.1:8"])
+def test_an_address_is_kept_in_one_spelling(monkeypatch: pytest.MonkeyPatch, given: str) -> None:
+    monkeypatch.setenv("API_FOOTBALL_BASE_URL", given)
+    assert load_settings().base_url == "http://127.0.0.1:8"
+
+
+@pytest.mark.parametrize("home", ["~nobody-of-this-name", "x" * 300, "\udcff", "nowhere"])
+def test_a_dagster_home_that_is_no_directory_is_refused(
+    monkeypatch: pytest.MonkeyPatch, home: str
+) -> None:
+    monkeypatch.setenv("DAGSTER_HOME", home)
+    with pytest.raises(UsageError, match=r"DAGSTER_HOME=.* is not a directory"):
+        home_from_env()
+
+
 @pytest.mark.parametrize("target", ["loop", "/nowhere/at/all"], ids=["to itself", "to nothing"])
 def test_a_home_below_a_link_that_leads_nowhere_is_refused(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path, target: str
@@ -121,6 +158,16 @@ def test_a_home_below_a_link_that_leads_nowhere_is_refused(
     (tmp_path / "loop").symlink_to(target)
     monkeypatch.setenv("ODDINS_HOME", str(tmp_path / "loop" / "home"))
     with pytest.raises(UsageError, match="ODDINS_HOME is not a directory"):
+        load_settings()
+
+
+def test_a_current_directory_that_is_deleted_is_refused(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (deleted := tmp_path / "deleted").mkdir()
+    monkeypatch.chdir(deleted)
+    deleted.rmdir()
+    with pytest.raises(UsageError, match="the current directory does not exist"):
         load_settings()
 
 
@@ -156,6 +203,8 @@ def test_an_env_file_that_cannot_be_read_is_reported(
         ("10.0.0.0/8", "https://11.2.3.4", False),
         ("fd00::/999,nonsense/8,,", "https://[fd12::7]", False),
         (".example", "https://provider.example", True),
+        ("x.test, *.example:443", "https://provider.example:443", True),
+        ("*.example", "https://provider.example.net", False),
         ("*", "https://provider.example", True),
         ("", "https://127.0.0.1:8", True),
     ],

@@ -8,6 +8,7 @@ import json
 import logging
 import sys
 import tracemalloc
+import warnings
 from collections.abc import Callable
 from urllib.parse import quote
 
@@ -17,6 +18,7 @@ from oddins_pipeline import logs
 from oddins_pipeline.logs import (
     JsonFormatter,
     TextFormatter,
+    configure_logging,
     holds_secret,
     redact,
     register_secrets,
@@ -55,6 +57,22 @@ def test_a_log_line_shows_no_secret_of_its_message_metrics_or_traceback(
     assert "cannot connect with ***" in line
     assert KEY not in line
     assert PASSWORD not in line
+
+
+def test_a_warning_of_a_library_is_a_redacted_line_of_json(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    register_secrets((PASSWORD,))
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+    monkeypatch.setattr(logging.getLogger(logs.LOGGER), "handlers", [])
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        configure_logging(as_json=True)
+        warnings.warn(f"old: {PASSWORD}", FutureWarning, stacklevel=1)
+        logging.captureWarnings(False)
+    line = json.loads(capsys.readouterr().err)
+    assert line["level"] == "warning"
+    assert "FutureWarning: old: ***" in line["message"]
 
 
 @pytest.mark.parametrize("order", list(itertools.permutations(range(3))))
