@@ -267,15 +267,11 @@ def load_automation() -> AutomationSettings:
 
 
 def _load(kind: type[A]) -> A:
-    if Path(".env").is_fifo():  # reading it would wait for its writer
-        raise UsageError(".env of the current directory is a pipe; make it a file")
+    if problem := _directory_problem():
+        raise UsageError(problem)
     faults = [
         f"{old} is now called {new}; rename it" for old, new in RENAMED.items() if _is_set(old)
     ]
-    try:
-        Path.cwd()
-    except FileNotFoundError:
-        faults.append("the current directory does not exist any more; change to another")
     faults += [*proxy_problems(), *certificate_problems()]
     try:
         settings = kind()
@@ -288,6 +284,18 @@ def _load(kind: type[A]) -> A:
     if faults:
         raise UsageError("\n".join(faults))
     return settings
+
+
+def _directory_problem() -> str | None:
+    """Why nothing can be read in the current directory, or only by waiting for a writer."""
+    try:
+        Path.cwd()
+        is_pipe = Path(".env").is_fifo()
+    except FileNotFoundError:
+        return "the current directory does not exist any more; change to another"
+    except OSError as error:
+        return f".env of the current directory cannot be read: {error.strerror}"
+    return ".env of the current directory is a pipe; make it a file" if is_pipe else None
 
 
 def _is_set(name: str) -> bool:

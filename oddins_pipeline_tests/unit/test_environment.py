@@ -180,6 +180,10 @@ def test_an_env_file_that_would_wait_for_a_writer_is_refused(tmp_path: Path) -> 
 def test_an_env_file_that_cannot_be_read_is_reported(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
+    (tmp_path / ".env").symlink_to("x" * 300)
+    with pytest.raises(UsageError, match=r"\.env .* cannot be read: File name too long"):
+        load_settings()
+    (tmp_path / ".env").unlink()
     (tmp_path / ".env").write_bytes(b"APP_ENV=\xff\n")
     with pytest.raises(UsageError, match="not UTF-8"):
         load_settings()
