@@ -7,7 +7,7 @@ from base64 import b64decode
 from contextlib import suppress
 from ipaddress import ip_address, ip_network
 from urllib.parse import SplitResult, urlsplit
-from urllib.request import getproxies, proxy_bypass, proxy_bypass_environment
+from urllib.request import getproxies, proxy_bypass
 
 _LABEL = re.compile(r"[A-Za-z0-9_]([A-Za-z0-9_-]{0,61}[A-Za-z0-9_])?")
 _PLAIN = re.compile(r"[\x21-\x7e]{1,2000}")
@@ -65,21 +65,23 @@ def proxy_of(url: str) -> str | None:
     """
     parts, proxies = urlsplit(url), getproxies()
     host = parts.hostname or ""
-    names = {"no": proxies.get("no", "").replace("*.", ".")}
-    excluded = proxy_bypass(parts.netloc) or proxy_bypass_environment(parts.netloc, names)
-    if is_loopback(host) or excluded or _is_excluded(host, proxies):
+    excluded = [text.strip() for text in proxies.get("no", "").split(",")]
+    wildcards = tuple(text[1:] for text in excluded if text.startswith("*."))
+    if is_loopback(host) or proxy_bypass(parts.netloc) or _is_excluded(host, excluded):
+        return None
+    if host.endswith(wildcards) or parts.netloc.endswith(wildcards):  # with its port
         return None
     proxy = proxies.get(parts.scheme) or proxies.get("all")
     return proxy if not proxy or "://" in proxy else f"http://{proxy}"
 
 
-def _is_excluded(host: str, proxies: dict[str, str]) -> bool:
+def _is_excluded(host: str, excluded: list[str]) -> bool:
     if not _is_ip(host):
         return False
     address = ip_address(host)
-    for text in proxies.get("no", "").split(","):
+    for text in excluded:
         with suppress(ValueError):
-            network, _, bits = text.strip().replace("[", "").partition("/")
+            network, _, bits = text.replace("[", "").partition("/")
             network = network.split("]")[0]
             if address in ip_network(f"{network}/{bits}" if bits else network, strict=False):
                 return True
