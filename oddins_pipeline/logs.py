@@ -81,7 +81,7 @@ def sanitize(text: str, limit: int = 1_000) -> str:
 
 def holds_secret(data: bytes, secrets: Iterable[str]) -> bool:
     """Whether `data` holds one of `secrets`: plainly, in other case, split by control characters,
-    escaped as in JSON, percent-encoded or within base64. A text shorter than MIN_SPELLED may occur
+    escaped as in JSON, percent-encoded, or within hex or base64. A text shorter than MIN_SPELLED may occur
     anywhere and is not looked for.
     """
     known = [_needles(secret) for secret in secrets if len(secret) >= MIN_SPELLED]
@@ -114,7 +114,7 @@ def _views(data: bytes) -> Iterator[bytes]:
     """`data` as it is and as each round of cleaning and decoding leaves it."""
     yield data
     cleaned = _cleaned(data)
-    for _ in range(MAX_DECODINGS):
+    for _ in range(MAX_DECODINGS + 1):
         if cleaned != data:
             yield cleaned
         if b"\\" not in cleaned and b"%" not in cleaned:
@@ -146,19 +146,29 @@ def _unescaped(match: re.Match[bytes]) -> bytes:
 
 @lru_cache(maxsize=64)
 def _needles(secret: str) -> tuple[tuple[bytes, ...], tuple[bytes, ...]]:
-    """What to look for, in lower case: the secret, and its base64 at each of three alignments."""
+    """What to look for, in lower case: the secret, and its hex and its base64 at each of three
+    alignments.
+    """
     spelled = (secret, secret.upper(), secret.lower(), json.dumps(secret)[1:-1])
     texts = (text.encode("utf-8", "surrogatepass") for text in spelled)
     plain = [view.lower() for text in texts for view in _views(text)]
     return tuple(dict.fromkeys(plain)), tuple(
-        dict.fromkeys(core.lower() for core in _base64_cores(secret))
+        dict.fromkeys(core.lower() for core in (*_base64_cores(secret), *_hex(secret)))
     )
+
+
+def _cases(secret: str) -> list[bytes]:
+    forms = dict.fromkeys((secret, secret.lower(), secret.upper()))
+    return [form.encode("utf-8", "surrogatepass") for form in forms]
+
+
+def _hex(secret: str) -> list[bytes]:
+    return [data.hex().encode() for data in _cases(secret)]
 
 
 def _base64_cores(secret: str) -> Iterator[bytes]:
     """The characters of its base64 that do not depend on what stands before and after it."""
-    for form in dict.fromkeys((secret, secret.lower(), secret.upper())):
-        data = form.encode("utf-8", "surrogatepass")
+    for data in _cases(secret):
         for before in range(3):
             core = b64encode(bytes(before) + data)[
                 -(-before * 8 // 6) : (before + len(data)) * 8 // 6
@@ -188,7 +198,8 @@ def _pattern(secret: str) -> str:
         return re.escape(secret)
     letters = _SPLIT.join(_letter(letter) for letter in secret)
     cores = "|".join(re.escape(core.decode()) for core in _base64_cores(secret))
-    return rf"(?i:{letters})|[\w+/-]{{0,2}}(?:{cores})[\w+/-]?={{0,2}}"
+    digits = b"|".join(_hex(secret)).decode()
+    return rf"(?i:{letters}|{digits})|[\w+/-]{{0,2}}(?:{cores})[\w+/-]?={{0,2}}"
 
 
 def _letter(letter: str) -> str:
