@@ -81,8 +81,8 @@ def sanitize(text: str, limit: int = 1_000) -> str:
 
 def holds_secret(data: bytes, secrets: Iterable[str]) -> bool:
     """Whether `data` holds one of `secrets`: plainly, in other case, split by control characters,
-    escaped as in JSON, percent-encoded, or within hex or base64. A text shorter than MIN_SPELLED may occur
-    anywhere and is not looked for.
+    escaped as in JSON, percent-encoded, or within hex or base64. A text shorter than MIN_SPELLED
+    may occur anywhere and is not looked for.
     """
     known = [_needles(secret) for secret in secrets if len(secret) >= MIN_SPELLED]
     view = b""

@@ -8,6 +8,7 @@ import os
 import select
 import signal
 import sys
+import time
 from contextlib import suppress
 from types import FrameType
 from typing import TYPE_CHECKING
@@ -16,6 +17,10 @@ if TYPE_CHECKING:
     from _typeshed import ReadableBuffer
 
 ENDINGS = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM)
+GRACE = 5.0
+"""Seconds in which a further signal does not interrupt what the first one leaves to be done: giving
+the lock back, and recording the interruption.
+"""
 
 
 class Stream(io.RawIOBase):
@@ -87,17 +92,24 @@ class Interrupts:
 
     def __init__(self) -> None:
         self._received = b""
+        self._raised_at = -GRACE
         self._read, write = os.pipe()
         os.set_blocking(self._read, False)
         os.set_blocking(write, False)
         # Sees the signals also while Dagster's handlers are in force.
         signal.set_wakeup_fd(write, warn_on_full_buffer=False)
         for number, handler in (
-            (signal.SIGTERM, signal.default_int_handler),
+            (signal.SIGINT, self._interrupt),
+            (signal.SIGTERM, self._interrupt),
             (signal.SIGHUP, _as_sigterm),
         ):
             if signal.getsignal(number) is not signal.SIG_IGN:  # nohup
                 signal.signal(number, handler)
+
+    def _interrupt(self, _number: int, _frame: FrameType | None) -> None:
+        if time.monotonic() - self._raised_at >= GRACE:
+            self._raised_at = time.monotonic()
+            raise KeyboardInterrupt
 
     def first(self) -> int | None:
         """The first signal that has come, also one that a library has taken for itself."""

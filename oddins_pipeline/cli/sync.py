@@ -258,7 +258,7 @@ def _interrupts(app: App) -> Iterator[None]:
     """After a signal every error is its consequence, whatever Dagster or a driver made of it."""
     try:
         yield
-    except UsageError:
+    except (UsageError, GeneratorExit):
         raise
     except BaseException as error:
         if isinstance(error, KeyboardInterrupt) or app.interrupted():

@@ -75,6 +75,18 @@ def test_nohup_holds() -> None:
     assert done.stdout == b"None\n"
 
 
+def test_further_signals_do_not_keep_the_first_from_being_recorded() -> None:
+    script = (
+        "from signal import *; from oddins_pipeline.cli.process import Interrupts\n"
+        "found = Interrupts()\n"
+        "try: raise_signal(SIGINT)\n"
+        "except KeyboardInterrupt: [raise_signal(n) for n in (SIGINT, SIGTERM, SIGHUP)]\n"
+        "print('recorded', found.end())"
+    )
+    done = subprocess.run([sys.executable, "-c", script], capture_output=True, check=False)
+    assert done.stdout == b"recorded 130\n"
+
+
 CASES = [
     ("sync leagues --force", "> /dev/full", 0),
     ("db upgrade", ">&- 2>&-", 0),
