@@ -13,8 +13,8 @@ help: ## Show the targets
 sync: $(VENV)/.runtime-stamp ## Run the main job (ARGS="--season 2024" for options)
 	@$(BIN)/oddins sync leagues $(ARGS)
 
-test: $(VENV)/.dev-stamp ## Run every test, and report what none of them covers
-	@$(BIN)/python -m pytest --cov=oddins_pipeline --cov-report=term-missing $(ARGS)
+test: $(VENV)/.dev-stamp ## Run every test (ARGS=--cov=oddins_pipeline to see what none covers)
+	@$(BIN)/python -m pytest $(ARGS)
 
 fuzz: $(VENV)/.dev-stamp ## Test thousands of mutated responses (about 20 minutes)
 	@$(BIN)/python -m pytest --hypothesis-profile=fuzz --timeout=0 \
