@@ -57,7 +57,8 @@ class Payload:
 
 
 # The source's id, and another source that has published into this database: then nothing is
-# written. The address is updated when it has changed.
+# written. The address is updated when it has changed. What failed before the first response, when
+# its source was not known yet, becomes the source's.
 _ENSURE_SOURCE = """
 WITH other AS (
     SELECT s.name FROM provider_payloads p JOIN provider_sources s ON s.id = p.source_id
@@ -68,8 +69,14 @@ made AS (
     WHERE NOT EXISTS (SELECT FROM known) AND NOT EXISTS (SELECT FROM other) RETURNING id),
 moved AS (
     UPDATE provider_sources SET base_url = %(base_url)s
-    WHERE name = %(name)s AND base_url <> %(base_url)s AND NOT EXISTS (SELECT FROM other))
-SELECT (SELECT id FROM known UNION ALL SELECT id FROM made), (SELECT name FROM other)
+    WHERE name = %(name)s AND base_url <> %(base_url)s AND NOT EXISTS (SELECT FROM other)),
+ours AS (SELECT id FROM known UNION ALL SELECT id FROM made),
+adopted AS (
+    UPDATE provider_sync_state s SET source_id = ours.id FROM ours
+    WHERE s.source_id <> ours.id AND NOT EXISTS (SELECT FROM other)
+        AND NOT EXISTS (SELECT FROM provider_sync_state o
+            WHERE o.source_id = ours.id AND o.entity = s.entity))
+SELECT (SELECT id FROM ours), (SELECT name FROM other)
 """
 
 # Archive one response.

@@ -10,13 +10,13 @@ from oddins_pipeline.catalog.lists import ENTITIES
 from oddins_pipeline.database import backfills, requests
 from oddins_pipeline.database.connection import Connection, database_errors
 
-# Every sync state with its source.
+# Every sync state with its source; that of the source which has filled the database comes last.
 _STATES = """
 SELECT p.name AS source, s.entity, s.last_synced_at, s.last_success_at, s.cursor,
     s.last_error_at, s.last_error,
     coalesce(s.last_error_at > coalesce(s.last_success_at, '-infinity'), false) AS failing
 FROM provider_sync_state s JOIN provider_sources p ON p.id = s.source_id
-ORDER BY s.entity
+ORDER BY s.entity, s.last_success_at NULLS FIRST
 """
 
 _COUNT = "SELECT '{0}' AS name, count(*) AS rows, count(*) FILTER (WHERE {1}) AS listed FROM {0}"

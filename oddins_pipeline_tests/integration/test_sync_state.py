@@ -8,9 +8,11 @@ from datetime import datetime, timedelta, timezone
 import psycopg
 import pytest
 
+from oddins_pipeline.catalog.requests import SAMPLE_SOURCE
 from oddins_pipeline.config.settings import Settings
 from oddins_pipeline.config.workspace import Target, Workspace
 from oddins_pipeline.database.connection import Connection
+from oddins_pipeline.database.payloads import ensure_source
 from oddins_pipeline.database.sync_state import record_error
 
 NOW = datetime(2024, 5, 1, 12, tzinfo=timezone.utc)
@@ -39,6 +41,16 @@ def test_an_older_error_never_replaces_a_newer_one(
     assert error(connection, "the newer error", NOW)
     assert not error(connection, "the older error", NOW - earlier)
     assert last_error(connection) == [("the newer error", NOW)]
+
+
+def test_what_failed_before_the_source_was_known_becomes_that_sources(
+    connection: Connection,
+) -> None:
+    """Or the entity would have two states, one of them failing for ever."""
+    assert error(connection, "the provider cannot be reached", NOW)
+    source_id = ensure_source(connection, SAMPLE_SOURCE, "http://127.0.0.1:8")
+    found = connection.execute("SELECT source_id, last_error FROM provider_sync_state").fetchall()
+    assert found == [(source_id, "the provider cannot be reached")]
 
 
 def test_a_newer_error_replaces_an_older_one(connection: Connection) -> None:
