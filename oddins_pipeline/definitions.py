@@ -10,11 +10,11 @@ from oddins_pipeline.orchestration.assets import build_asset, catalog, raw_leagu
 from oddins_pipeline.orchestration.backfill import backfill_seasons
 from oddins_pipeline.orchestration.checks import build_list_checks, catalog_checks
 from oddins_pipeline.orchestration.io_manager import postgres_io_manager
-from oddins_pipeline.orchestration.jobs import SYNC_JOBS
 from oddins_pipeline.orchestration.pruning import prune_runs
 from oddins_pipeline.orchestration.schedules import build_schedules
 from oddins_pipeline.orchestration.sensors import build_sensors
 from oddins_pipeline.orchestration.session import api_football, sync_session
+from oddins_pipeline.orchestration.sync_jobs import SYNC_JOBS
 
 
 def build_definitions(**overrides: Any) -> dg.Definitions:

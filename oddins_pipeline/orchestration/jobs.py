@@ -1,12 +1,10 @@
-"""Names of assets, jobs and tags, and the sync jobs: what both sides import."""
+"""Names of assets, jobs and tags: what both sides import."""
 
 import warnings
-from typing import Any
 
 import dagster as dg
 
 from oddins_pipeline.catalog.entities import LEAGUES, Entity
-from oddins_pipeline.catalog.lists import LISTS
 from oddins_pipeline.catalog.steps import RAW
 
 # The data version, which lets consumers react to changes only, has been beta since Dagster 1.3; so
@@ -35,9 +33,9 @@ COMMAND_TAG = "oddins/command"
 PAYLOAD_TAG, VERSION_TAG = "oddins/payload", "oddins/version"
 """What a run published, and by which version: set once it has published."""
 
-FIRST = {"dagster/priority": "100"}
-"""On the catalog's steps: writes and checks go before consumers' steps that are ready, so that a
-slow consumer does not keep the lock.
+FIRST = {"dagster/priority": str(2**31)}
+"""On the catalog's steps: writes and checks go before consumers' steps that are ready, whatever
+theirs is, so that a slow consumer does not keep the lock.
 """
 
 MAX_RUNTIME_TAG = {"dagster/max_runtime": "1800"}
@@ -51,21 +49,3 @@ def sync_job(entity: Entity) -> str:
 
 SYNC_JOB = sync_job(LEAGUES)
 ASSETS = (RAW, *LEAGUES.tables)
-
-
-def _asset_job(entity: Entity, assets: tuple[str, ...], content: str, priority: int) -> Any:
-    return dg.define_asset_job(
-        sync_job(entity),
-        # By key: a consumer's assets in the same code location are not ours to run.
-        selection=dg.AssetSelection.assets(*assets),
-        description=f"Fetches {content} and publishes it.",
-        # Ahead of any number of backfills in the queue.
-        tags={**MAX_RUNTIME_TAG, "dagster/priority": str(priority)},
-        owners=OWNERS,
-    )
-
-
-SYNC_JOBS = (
-    _asset_job(LEAGUES, ASSETS, "the whole list of competitions", 10),
-    *(_asset_job(spec.entity, (spec.name,), f"the list of {spec.name}", 5) for spec in LISTS),
-)

@@ -23,7 +23,6 @@ from oddins_pipeline.orchestration.jobs import (
     CLAIM_TAG,
     OWNERS,
     REQUEST_TAG,
-    SYNC_JOBS,
     sync_job,
 )
 from oddins_pipeline.orchestration.ownership import Owner, load_owner
@@ -33,6 +32,7 @@ from oddins_pipeline.orchestration.runs import (
     record_run_failure,
     sync_in_progress,
 )
+from oddins_pipeline.orchestration.sync_jobs import SYNC_JOBS
 from oddins_pipeline.pipeline.alerts import add_alerts
 from oddins_pipeline.pipeline.backfill_policy import due, next_status, rejection_reason
 from oddins_pipeline.pipeline.catch_up import CatchUpState, catch_up

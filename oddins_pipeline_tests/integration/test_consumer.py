@@ -98,6 +98,38 @@ def test_a_failing_consumer_runs_last_without_the_lock_and_is_no_failure_of_the_
     assert service.query("SELECT last_error FROM provider_sync_state") == [(None,)]
 
 
+@pytest.mark.parametrize(("asset", "label"), [(RAW, "leagues"), ("bets", "bets")])
+def test_a_consumers_check_of_our_assets_is_not_run_by_our_jobs(
+    service: Service, instance: dg.DagsterInstance, asset: str, label: str
+) -> None:
+    @dg.asset_check(asset=asset, blocking=True)
+    def objection() -> dg.AssetCheckResult:
+        raise RuntimeError("the consumer's own affair")
+
+    merged = dg.Definitions.merge(build_definitions(), dg.Definitions(asset_checks=[objection]))
+    result = merged.resolve_job_def(f"sync_{label}").execute_in_process(
+        instance=instance, raise_on_error=False
+    )
+    assert result.success
+    found = {check.check_name for check in result.get_asset_check_evaluations()}
+    assert "row_count_change" in found
+    assert "objection" not in found
+    assert service.query(f"SELECT count(*) > 0 FROM {label}") == [(True,)]
+
+
+def test_consumers_of_any_priority_run_after_the_catalogs_checks(
+    service: Service, instance: dg.DagsterInstance
+) -> None:
+    held = []
+
+    @dg.asset(deps=[RAW], op_tags={"dagster/priority": "99999"})
+    def urgent() -> None:
+        held.append(service.query(LOCKS))
+
+    assert materialize(instance, RAW, *LEAGUES.tables, "urgent", assets=[urgent]).success
+    assert held == [[(0, 1)]]
+
+
 def test_a_run_that_loses_its_connection_after_the_catalogs_last_step_goes_on(
     service: Service, instance: dg.DagsterInstance
 ) -> None:
