@@ -6,6 +6,7 @@ import gc
 import re
 import sys
 import threading
+from functools import partial
 from importlib import import_module
 from typing import Any, ClassVar
 
@@ -94,6 +95,7 @@ def main() -> None:
     stdout, interrupts = open_streams(), Interrupts()
     app = App(as_json=_wants_json(sys.argv), interrupted=interrupts.first)
     threading.excepthook = lambda failed: _report_bug(app, failed.exc_value)
+    sys.unraisablehook = partial(_unraisable, app)
     code = _run(app)
     interrupted = interrupts.end()
     sys.stdout.flush()
@@ -103,6 +105,12 @@ def main() -> None:
         _say(app, f"the result could not be written: {stdout.error.strerror}")
         code = 0 if app.committed else 1
     sys.exit(code)
+
+
+def _unraisable(app: App, failed: sys.UnraisableHookArgs) -> None:
+    """What a signal raises where nothing can be raised ends the command when it opens its work."""
+    if not app.interrupted():
+        sys.__unraisablehook__(failed)
 
 
 def _run(app: App) -> int:

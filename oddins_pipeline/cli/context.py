@@ -97,6 +97,8 @@ class App:
         from oddins_pipeline.config.workspace import choose_target, open_workspace
         from oddins_pipeline.logs import configure_logging
 
+        if self.interrupted():  # while modules were imported, and swallowed there
+            raise KeyboardInterrupt
         settings = load_settings()
         if not logged:
             configure_logging(as_json=self.as_json, level=logging.WARNING)

@@ -24,3 +24,8 @@ def test_after_a_signal_any_error_is_the_interruption(error: Exception) -> None:
 def test_wrong_usage_stays_what_it_is() -> None:
     with pytest.raises(UsageError), _interrupts(App(interrupted=lambda: signal.SIGHUP)):
         raise UsageError("no")
+
+
+def test_a_signal_that_an_import_has_swallowed_ends_the_command_before_it_opens_anything() -> None:
+    with pytest.raises(KeyboardInterrupt):
+        App(interrupted=lambda: signal.SIGINT).open()
