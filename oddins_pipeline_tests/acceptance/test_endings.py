@@ -75,6 +75,16 @@ def test_nohup_holds() -> None:
     assert done.stdout == b"None\n"
 
 
+def test_ctrl_c_while_modules_are_imported_shows_no_trace(tmp_path: Path) -> None:
+    (tmp_path / "click.py").write_text("import os, time; os.kill(os.getpid(), 2); time.sleep(9)")
+    path = os.pathsep.join([str(tmp_path), *sys.path])
+    command = [sys.executable, "-m", "oddins_pipeline", "status"]
+    done = subprocess.run(
+        command, env={**os.environ, "PYTHONPATH": path}, capture_output=True, check=False
+    )
+    assert (done.returncode, done.stderr) == (-signal.SIGINT, b"")
+
+
 def test_further_signals_do_not_keep_the_first_from_being_recorded() -> None:
     script = (
         "from signal import *; from oddins_pipeline.cli.process import Interrupts\n"
