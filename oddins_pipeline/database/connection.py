@@ -167,30 +167,30 @@ def database_errors() -> Iterator[None]:
     except OddinsError:
         raise
     except psycopg.errors.UndefinedTable as error:
-        raise SchemaError(f"{_text(error, 200)}; run `oddins db upgrade`") from None
+        raise SchemaError(f"{server_text(error, 200)}; run `oddins db upgrade`") from None
     except _FORBIDDEN as error:
         raise SchemaError(
-            f"the database forbids it: {_text(error, 300)}; `oddins doctor` names the fix"
+            f"the database forbids it: {server_text(error, 300)}; `oddins doctor` names the fix"
         ) from None
     except _IDLE_TOO_LONG as error:
         raise DatabaseError(
-            f"{_text(error, 200)}: this process did nothing for too long (frozen, or its"
+            f"{server_text(error, 200)}: this process did nothing for too long (frozen, or its"
             " machine paused); its lock was given up and nothing more was written; run it again"
         ) from None
     except psycopg.Error as error:
         if _is_unreachable(error):
             raise DatabaseError(
-                f"the database failed or cannot be reached: {_text(error, 400)};"
+                f"the database failed or cannot be reached: {server_text(error, 400)};"
                 " check that PostgreSQL runs and that DATABASE_URL is right"
             ) from None
         hint = next((f"; {fix}" for kind, fix in _LIMITS if isinstance(error, kind)), "")
         kind = (
             SchemaError if isinstance(error, psycopg.errors.ProgramLimitExceeded) else DatabaseError
         )
-        raise kind(f"the database refused: {_text(error, 400)}{hint}") from None
+        raise kind(f"the database refused: {server_text(error, 400)}{hint}") from None
 
 
-def _text(error: psycopg.Error, limit: int) -> str:
+def server_text(error: psycopg.Error, limit: int) -> str:
     """What the server said, without the place in our own statement."""
     return sanitize(re.sub(r"\nLINE \d+: .*(\n *\^)?", "", str(error)), limit)
 

@@ -123,11 +123,28 @@ PUBLISHED_BY_ANOTHER = (
     " sha256, results, published_at)"
     " SELECT id, 'leagues_seasons', '{{}}', now(), now(), 1, repeat('0', 64), 1, now() FROM s"
 )
+REFUSES = (
+    "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql"
+    " AS $$BEGIN RAISE EXCEPTION 'not today'; END$$; "
+)
 HINDRANCES = {
     "REVOKE TEMP ON DATABASE {database} FROM PUBLIC": "GRANT TEMP ON DATABASE",
     "REVOKE INSERT, UPDATE ON seasons FROM {role}": "GRANT INSERT, UPDATE ON seasons TO",
     "REVOKE DELETE ON provider_requests FROM {role}": "GRANT DELETE ON provider_requests TO",
     "REVOKE USAGE ON SCHEMA public FROM PUBLIC": "GRANT USAGE ON SCHEMA public TO",
+    "ALTER SCHEMA dagster OWNER TO postgres": "GRANT USAGE ON SCHEMA dagster TO",
+    "CREATE TABLE dagster.kvs (id serial)": "DELETE ON ALL TABLES IN SCHEMA dagster TO",
+    "CREATE SEQUENCE dagster.runs_id_seq": "GRANT USAGE ON ALL SEQUENCES IN SCHEMA dagster TO",
+    "ALTER TABLE countries OWNER TO pg_monitor; REVOKE UPDATE ON countries FROM pg_monitor": (
+        "GRANT UPDATE ON countries TO pg_monitor"
+    ),
+    "CREATE PUBLICATION two FOR TABLE bets; ALTER TABLE bets REPLICA IDENTITY NOTHING": (
+        "does not have a replica identity"
+    ),
+    REFUSES.replace("trigger", "event_trigger", 1) + "CREATE EVENT TRIGGER refuses"
+    " ON ddl_command_end EXECUTE FUNCTION refuse()": "not today",
+    REFUSES + "CREATE TRIGGER refuses BEFORE UPDATE ON provider_sync_state"
+    " EXECUTE FUNCTION refuse()": "not today",
     "ALTER TABLE leagues ENABLE ROW LEVEL SECURITY": "DISABLE ROW LEVEL SECURITY",
     PUBLISHED_BY_ANOTHER: "use another database",
 }
@@ -140,7 +157,7 @@ def test_what_the_role_may_not_do_is_found_before_the_request_and_named_by_docto
     name = str(service.query("SELECT current_database()")[0][0])
     hindered = limited(service, hindrance.replace("{database}", name))
     address = {"API_FOOTBALL_BASE_URL": "https://provider.example.test"}
-    environment = hindered.environment() | (address if "sources" in hindrance else {})
+    environment = hindered.environment() | (address if hindrance == PUBLISHED_BY_ANOTHER else {})
     done = hindered.run("sync", "leagues", **environment)
     assert done.code == 1
     assert fix in done.stderr
