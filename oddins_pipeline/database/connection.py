@@ -179,9 +179,9 @@ def database_errors() -> Iterator[None]:
         ) from None
     except psycopg.Error as error:
         if _is_unreachable(error):
+            fix = _TOO_MANY if _FULL.search(str(error)) else _CHECK
             raise DatabaseError(
-                f"the database failed or cannot be reached: {server_text(error, 400)};"
-                " check that PostgreSQL runs and that DATABASE_URL is right"
+                f"the database failed or cannot be reached: {server_text(error, 400)}; {fix}"
             ) from None
         hint = next((f"; {fix}" for kind, fix in _LIMITS if isinstance(error, kind)), "")
         kind = (
@@ -195,11 +195,18 @@ def server_text(error: psycopg.Error, limit: int) -> str:
     return sanitize(re.sub(r"\nLINE \d+: .*(\n *\^)?", "", str(error)), limit)
 
 
+# A connection that is refused has no SQLSTATE: by the server's words, where they are English.
+_FULL = re.compile("too many (connections|clients)|connection slots are reserved")
+_TOO_MANY = (
+    "a sync needs three connections: raise CONNECTION LIMIT or max_connections, or end other"
+    " sessions"
+)
+_CHECK = "check that PostgreSQL runs and that DATABASE_URL is right"
+
 _FORBIDDEN = (psycopg.errors.InsufficientPrivilege, psycopg.errors.ReadOnlySqlTransaction)
 _LIMITS = (
     (psycopg.errors.DiskFull, "free space on the server's disk"),
     (psycopg.errors.OutOfMemory, "give the server more memory"),
-    (psycopg.errors.TooManyConnections, "a sync needs three connections: raise the limit"),
     (psycopg.errors.ConfigurationLimitExceeded, "raise the setting that it names"),
     (psycopg.errors.ProgramLimitExceeded, "retrying does not help: report it"),
 )
