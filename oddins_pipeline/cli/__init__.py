@@ -157,7 +157,7 @@ def _require_utf8(arguments: list[str]) -> None:
 
 def _wants_json(arguments: list[str]) -> bool:
     """Whether stderr carries JSON lines; wrong arguments too are reported in them."""
-    given = re.findall(r"--log-format[= ](\w+)", " ".join(arguments))
+    given = re.findall(r"--log-format[= ](text|json)\b", " ".join(arguments))
     return given[-1] == "json" if given else not sys.stderr.isatty()
 
 

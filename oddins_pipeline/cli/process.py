@@ -78,9 +78,10 @@ class Stream(io.RawIOBase):
 
 
 def open_streams() -> Stream:
-    """Replaces sys.stdout and sys.stderr; returns stdout's stream."""
+    """Replaces sys.stdout, sys.stderr and a closed sys.stdin; returns stdout's stream."""
     with suppress(OSError):
         Stream(0)
+    sys.stdin = sys.stdin or os.fdopen(0, closefd=False)  # None when it was closed
     stdout, stderr = Stream(1), Stream(2)
     sys.stdout = stdout.text(line_buffering=stdout.isatty())
     sys.stderr = stderr.text(line_buffering=True)

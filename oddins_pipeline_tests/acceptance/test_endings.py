@@ -114,6 +114,7 @@ CASES = [
     ("sync --help", "> /dev/full", 1),
     ("sync --help", "| :", 0),
     ("sync --nonsense", "2>&-", 2),
+    ("receivers add odds", "<&-", 2),
 ]
 
 

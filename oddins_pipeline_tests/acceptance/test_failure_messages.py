@@ -113,6 +113,7 @@ def test_dagster_asset_materialize_reports_the_same(service: Service, tmp_path: 
         "sync leagues --bogus",
         "sync leagues --season x",
         "nonsense",
+        "sync leagues --log-format xml",
         "sync",
         "backfill 1066",
         "changes --since never",
