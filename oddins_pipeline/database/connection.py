@@ -64,6 +64,11 @@ SELECT set_config(key, value, false) FROM json_each_text('{values}');
 COMMIT;
 """
 _RESULTS_OF_PIN = 5
+_TIMED_OUT = (
+    psycopg.errors.QueryCanceled,
+    psycopg.errors.TransactionTimeout,
+    psycopg.errors.IdleSessionTimeout,
+)
 _ATTEMPTS = 5
 
 
@@ -89,7 +94,7 @@ def connect_and_execute(
     with database_errors():
         for _ in range(_ATTEMPTS - 1):
             # A time-out of a millisecond, not yet replaced, may hit the first statements.
-            with suppress(psycopg.errors.QueryCanceled, psycopg.errors.TransactionTimeout):
+            with suppress(*_TIMED_OUT):
                 return _connect(workspace, first, purpose=purpose, read_only=read_only)
         return _connect(workspace, first, purpose=purpose, read_only=read_only)
 
