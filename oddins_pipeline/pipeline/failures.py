@@ -19,6 +19,9 @@ from oddins_pipeline.pipeline.notifications import notify
 
 logger = logging.getLogger(__name__)
 
+# No time-out ends a commit that waits for a synchronous standby which is gone.
+_WAIT_FOR_NO_STANDBY = "SET synchronous_commit = local"
+
 
 @dataclass(frozen=True)
 class RunFailure:
@@ -52,6 +55,7 @@ def record_failure(
     to = []
     try:
         with connect(workspace.impatient(5), purpose="failure") as connection:
+            connection.execute(_WAIT_FOR_NO_STANDBY)
             new = store_failure(connection, workspace, failure, keys, run_id)
             if settings.automation == "off":
                 to = receivers.load(connection, settings)

@@ -187,6 +187,22 @@ def test_a_standby_is_named_before_the_request(oddins: Oddins, provider: SampleP
     assert provider.requests == []
 
 
+@pytest.mark.skipif(not BINARIES.is_dir(), reason="listed as left out")
+def test_a_failure_is_recorded_though_a_synchronous_standby_is_gone(
+    oddins: Oddins, provider: SampleProvider
+) -> None:
+    with Postgres15() as server:
+        url = server.url("oddins_template")
+        upgrade_at(url)
+        execute(url, PUBLISHED_BY_ANOTHER)
+        execute(url, "ALTER SYSTEM SET synchronous_standby_names = 'gone'")
+        execute(url, "SELECT pg_reload_conf()")
+        done = Service(oddins, url, provider).sync(API_FOOTBALL_BASE_URL="https://api.example.test")
+        recorded = execute(url, "SELECT last_error FROM provider_sync_state")
+    assert done.code == 1
+    assert "use another database" in str(recorded)
+
+
 def test_psql_gets_every_secret_and_shows_none_in_its_arguments(
     service: Service, tmp_path: Path
 ) -> None:
