@@ -72,10 +72,16 @@ def redact_values(value: Any) -> Any:
     return redact(str(value))
 
 
+_URL_PASSWORD = re.compile(r"(://[^\s/@:]*:)[^\s/@]+@")
+
+
 def sanitize(text: str, limit: int = 1_000) -> str:
-    """`text` redacted, on one line, without control characters, at most `limit` characters."""
+    """`text` redacted, on one line, without control characters, at most `limit` characters; and
+    without the password of any URL: a launcher's error may quote another service's.
+    """
     start = redact(text)[: limit * 10]  # whatever its length: flattening is slow
     flat = redact(" ".join("".join(c if c.isprintable() else " " for c in start).split()))
+    flat = _URL_PASSWORD.sub(rf"\1{MASK}@", flat)
     return flat if len(flat) <= limit else flat[: limit - 1] + "…"
 
 

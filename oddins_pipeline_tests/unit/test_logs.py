@@ -186,3 +186,23 @@ def test_looking_for_the_key_does_not_copy_a_large_response() -> None:
     _, peak = tracemalloc.get_traced_memory()
     tracemalloc.stop()
     assert peak < len(body) / 2
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        (
+            "pull https://bot:t0k%40en@registry/v2: denied",
+            "pull https://bot:***@registry/v2: denied",
+        ),
+        ("redis://:pw1@a redis://:pw2@b", "redis://:***@a redis://:***@b"),
+        (
+            "http://[::1]:8080/a@b and https://host:80/x",
+            "http://[::1]:8080/a@b and https://host:80/x",
+        ),
+    ],
+)
+def test_a_recorded_sentence_shows_no_password_of_another_services_url(
+    text: str, shown: str
+) -> None:
+    assert sanitize(text) == shown
