@@ -215,7 +215,7 @@ def load_readiness(
         assert row is not None
         found = Rights(*row)
         refusal = None if [*found.problems()] else _rehearse(connection, found.rehearsal)
-        if not found.has_catalog or found.missing:
+        if not found.has_catalog or found.missing or found.filtered:
             return Readiness(found, refusal)
         state = connection.execute(_STATE).fetchone()
     assert state is not None

@@ -146,6 +146,7 @@ HINDRANCES = {
     REFUSES + "CREATE TRIGGER refuses BEFORE UPDATE ON provider_sync_state"
     " EXECUTE FUNCTION refuse()": "not today",
     "ALTER TABLE leagues ENABLE ROW LEVEL SECURITY": "DISABLE ROW LEVEL SECURITY",
+    "ALTER TABLE provider_sources ENABLE ROW LEVEL SECURITY": "DISABLE ROW LEVEL SECURITY",
     PUBLISHED_BY_ANOTHER: "use another database",
 }
 
