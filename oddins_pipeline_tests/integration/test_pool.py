@@ -60,7 +60,6 @@ def test_a_connection_that_the_server_cut_is_replaced(database: str) -> None:
     [
         (psycopg.errors.DiskFull, "free space on the server's disk"),
         (psycopg.errors.OutOfMemory, "more memory"),
-        (psycopg.errors.TooManyConnections, "raise the limit"),
         (psycopg.errors.ConfigurationLimitExceeded, "raise the setting"),
         (psycopg.errors.ProgramLimitExceeded, "retrying does not help"),
     ],
