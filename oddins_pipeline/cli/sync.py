@@ -239,6 +239,7 @@ def _session(
     """The command's session; its failure is logged once, and recorded."""
     environment = {"app_env": workspace.settings.app_env, "sample": workspace.target.sample}
     logger.info("worker started", extra=environment)
+    session = None
     try:
         with (
             _interrupts(app),
@@ -249,7 +250,8 @@ def _session(
         raise
     except OddinsError as error:
         if not options.dry_run:
-            record_failure(workspace, RunFailure.of(error), [key], run_id)
+            age = session.age if session else None
+            record_failure(workspace, replace(RunFailure.of(error), session_age=age), [key], run_id)
         raise
 
 

@@ -38,7 +38,9 @@ ORDER BY (cursor ->> 'payload_id')::bigint DESC NULLS LAST LIMIT 1
 """
 
 # An error, unless a newer one is stored, or one of the same run. A database that a source has
-# filled keeps its errors under that source; an empty one under the caller's.
+# filled keeps its errors under that source; an empty one under the caller's. When another run has
+# sent a request since this one took the lock, this one had lost it by then: it was frozen, and
+# must not make look failing what has succeeded since.
 _RECORD_ERROR = """
 WITH filled AS (
     SELECT source_id AS id FROM provider_payloads WHERE published_at IS NOT NULL
@@ -50,10 +52,13 @@ made AS (
     RETURNING id),
 known AS (
     SELECT id FROM filled UNION ALL SELECT id FROM made UNION ALL
-    SELECT id FROM provider_sources WHERE name = %(source)s)
+    SELECT id FROM provider_sources WHERE name = %(source)s),
+lost AS (
+    SELECT min(requested_at) AS at FROM provider_requests WHERE run_id <> %(run_id)s
+        AND requested_at > clock_timestamp() - make_interval(secs => %(session_age)s))
 INSERT INTO provider_sync_state AS s (source_id, entity, last_error_at, last_error)
-SELECT id, %(entity)s::text, least(%(at)s::timestamptz, clock_timestamp()), %(message)s
-FROM known
+SELECT known.id, %(entity)s::text, least(%(at)s, lost.at, clock_timestamp()), %(message)s
+FROM known, lost
 WHERE NOT EXISTS (SELECT FROM webhook_events
     WHERE entity = %(entity)s::text AND facts ->> 'run_id' = %(run_id)s)
 LIMIT 1
@@ -97,11 +102,12 @@ def record_error(
     *,
     run_id: str | None = None,
     at: datetime | None = None,
+    session_age: float | None = None,
 ) -> bool:
     """Keeps `message` (one line, redacted by the caller) as the last error of `state`.
 
     `at` is when it happened, now at the latest and by default; an older error never replaces a
-    newer one.
+    newer one. `session_age` is how many seconds ago the run took the lock.
     Returns whether it was stored: False when it, one of the run, or a later one, is already.
     """
     done = connection.execute(
@@ -112,6 +118,7 @@ def record_error(
             "entity": state,
             "run_id": run_id,
             "at": at,
+            "session_age": session_age,
             "message": message[:MAX_ERROR_CHARACTERS],
         },
     )

@@ -215,7 +215,8 @@ def _record_failures(
             failure = other if other and other.code == InterruptedSyncError.code else None
         if failure is not None:
             at = run.owner.server_time(failure.at) if run.owner and failure.at else None
-            record_failure(workspace, replace(failure, at=at), [key], run_id)
+            age = run.opened.age if run.opened else None
+            record_failure(workspace, replace(failure, at=at, session_age=age), [key], run_id)
 
 
 def given_session(run: RunSession) -> dg.ResourceDefinition:

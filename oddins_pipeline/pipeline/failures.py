@@ -25,11 +25,14 @@ _WAIT_FOR_NO_STANDBY = "SET synchronous_commit = local"
 
 @dataclass(frozen=True)
 class RunFailure:
-    """Why a run failed: a code of `errors`, one sentence, and when (None: now)."""
+    """Why a run failed: a code of `errors`, one sentence, when (None: now), and how many seconds
+    ago it took the lock (None: it has not, or is not known).
+    """
 
     code: str
     message: str
     at: datetime | None = None
+    session_age: float | None = None
 
     @property
     def event(self) -> str:
@@ -85,7 +88,13 @@ def store_failure(
         with connection.transaction():
             text, facts = failure.message, {"code": failure.code, "run_id": run_id}
             if sync_state.record_error(
-                connection, workspace, key.state, text, run_id=run_id, at=failure.at
+                connection,
+                workspace,
+                key.state,
+                text,
+                run_id=run_id,
+                at=failure.at,
+                session_age=failure.session_age,
             ):
                 event = events.writing(failure.event, text, key.state, facts)
                 new += events.add(connection, event)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import logging
+import time
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field, replace
@@ -52,6 +53,12 @@ class Session:
     held: ExitStack = field(default_factory=ExitStack)
     """What ends with the lock."""
     released: bool = False
+    opened_at: float = field(default_factory=time.monotonic)
+
+    @property
+    def age(self) -> float:
+        """Seconds since it took the lock, those in which its process was stopped among them."""
+        return time.monotonic() - self.opened_at
 
     def release(self) -> None:
         """Gives the lock back. The connection stays: it shows that the run is alive; when it is

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from datetime import datetime, timedelta, timezone
+from typing import Any
 
 import psycopg
 import pytest
@@ -24,9 +25,9 @@ def connection(database: str) -> Iterator[Connection]:
         yield opened
 
 
-def error(connection: Connection, message: str, at: datetime | None) -> bool:
+def error(connection: Connection, message: str, at: datetime | None, **more: Any) -> bool:
     workspace = Workspace(Settings(_env_file=None), Target(sample=False, embedded=None), "")
-    return record_error(connection, workspace, "leagues_seasons", message, at=at)
+    return record_error(connection, workspace, "leagues_seasons", message, at=at, **more)
 
 
 def last_error(connection: Connection) -> list[tuple[object, ...]]:
@@ -69,3 +70,21 @@ def test_an_error_without_a_time_happened_just_now(connection: Connection) -> No
     assert message == "the error of now"
     assert isinstance(at, datetime)
     assert abs(datetime.now(timezone.utc) - at) < timedelta(minutes=1)
+
+
+@pytest.mark.parametrize(
+    ("run", "minutes_ago", "failing"),
+    [("other", 5, False), ("other", 15, True), ("ours", 5, True), (None, 5, True)],
+)
+def test_a_run_that_was_frozen_makes_nothing_look_failing_that_succeeded_since(
+    connection: Connection, run: str | None, minutes_ago: int, failing: bool
+) -> None:
+    """Another run's request shows when the lock was lost; requests without a run need no lock."""
+    connection.execute(
+        "INSERT INTO provider_requests (path, run_id, requested_at)"
+        " VALUES ('/leagues', %s, now() - make_interval(mins => %s))",
+        (run, minutes_ago),
+    )
+    assert error(connection, "it did nothing for too long", None, run_id="ours", session_age=600)
+    success = "SELECT last_error_at > now() - interval '4 minutes' FROM provider_sync_state"
+    assert connection.execute(success).fetchone() == (failing,)
