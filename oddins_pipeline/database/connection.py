@@ -184,7 +184,7 @@ def database_errors() -> Iterator[None]:
         ) from None
     except psycopg.Error as error:
         if _is_unreachable(error):
-            fix = _TOO_MANY if _FULL.search(str(error)) else _CHECK
+            fix = TOO_MANY if _FULL.search(str(error)) else _CHECK
             raise DatabaseError(
                 f"the database failed or cannot be reached: {server_text(error, 400)}; {fix}"
             ) from None
@@ -202,7 +202,7 @@ def server_text(error: psycopg.Error, limit: int) -> str:
 
 # A connection that is refused has no SQLSTATE: by the server's words, where they are English.
 _FULL = re.compile("too many (connections|clients)|connection slots are reserved")
-_TOO_MANY = (
+TOO_MANY = (
     "a sync needs three connections: raise CONNECTION LIMIT or max_connections, or end other"
     " sessions"
 )

@@ -12,7 +12,13 @@ from psycopg.rows import TupleRow
 from oddins_pipeline.catalog.lists import TABLES
 from oddins_pipeline.catalog.requests import SAMPLE_SOURCE
 from oddins_pipeline.config.workspace import Workspace
-from oddins_pipeline.database.connection import Connection, database_errors, scalar, server_text
+from oddins_pipeline.database.connection import (
+    TOO_MANY,
+    Connection,
+    database_errors,
+    scalar,
+    server_text,
+)
 from oddins_pipeline.database.payloads import source_mismatch
 from oddins_pipeline.database.revision import VERSION_TABLE
 from oddins_pipeline.errors import DatabaseError, SchemaError, SourceMismatchError
@@ -79,7 +85,7 @@ SELECT quote_ident(current_user), quote_ident(current_database()), pg_is_in_reco
         WHERE row_security_active(oid) ORDER BY 1),
     EXISTS (SELECT FROM needed WHERE relname = '{VERSION_TABLE}'),
     ARRAY(
-        SELECT 'CREATE TEMPORARY TABLE rehearsal () ON COMMIT DROP'
+        SELECT 'CREATE TEMPORARY TABLE attempt () ON COMMIT DROP'
         WHERE EXISTS (SELECT FROM pg_event_trigger)
         UNION ALL SELECT format('UPDATE %s.%I SET %I = %2$I.%3$I WHERE false',
             relnamespace::regnamespace, relname, (
@@ -122,7 +128,8 @@ _PREREQUISITE = psycopg.errors.ObjectNotInPrerequisiteState.sqlstate
 @dataclass(frozen=True)
 class Rights:
     """What the role may do; `missing` is of `INSERT, UPDATE ON leagues TO role`, `filtered` names
-    tables of which row-level security may hide rows, `rehearsal` is statements to be tried.
+    tables of which row-level security may hide rows, `attempts` are
+    statements that find what rights do not show.
     """
 
     role: str
@@ -133,7 +140,7 @@ class Rights:
     missing: list[str]
     filtered: list[str]
     has_catalog: bool
-    rehearsal: list[str]
+    attempts: list[str]
 
     def problems(self) -> Iterator[str]:
         """What stands in a sync's way, each with its fix."""
@@ -214,7 +221,7 @@ def load_readiness(
         row = (rights or connection.execute(RIGHTS)).fetchone()
         assert row is not None
         found = Rights(*row)
-        refusal = None if [*found.problems()] else _rehearse(connection, found.rehearsal)
+        refusal = None if [*found.problems()] else _refusal(connection, found.attempts)
         if not found.has_catalog or found.missing or found.filtered:
             return Readiness(found, refusal)
         state = connection.execute(_STATE).fetchone()
@@ -223,7 +230,7 @@ def load_readiness(
     return Readiness(found, refusal, revision, (source[0], source[1]) if source[0] else None)
 
 
-def _rehearse(connection: Connection, statements: list[str]) -> str | None:
+def _refusal(connection: Connection, statements: list[str]) -> str | None:
     """Why the server refuses a statement; what they do is undone."""
     if not statements:
         return None
@@ -244,7 +251,4 @@ def require_connection(connection: Connection) -> None:
     with database_errors():
         free = scalar(connection, _FREE_CONNECTIONS)
     if free < 1:
-        raise DatabaseError(
-            "too many connections for role, database or server: a sync needs three; raise"
-            " CONNECTION LIMIT or max_connections, or end other sessions"
-        )
+        raise DatabaseError(f"too many connections for role, database or server; {TOO_MANY}")

@@ -1,4 +1,4 @@
-"""The stand-in keeps an account's limits, so that whoever rehearses with it oversteps none."""
+"""The stand-in keeps an account's limits, so that whoever tries with it oversteps none."""
 
 from __future__ import annotations
 
